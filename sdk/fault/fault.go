@@ -3,7 +3,7 @@
 package fault
 
 import (
-	"errors"
+	"slices"
 	"strings"
 )
 
@@ -54,16 +54,16 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether err, or an error that it wraps, carries the code.
+// Is reports whether err, or an error that it wraps or joins, carries the code.
 func (c Code) Is(err error) bool {
-	for {
-		var e *Error
-		if !errors.As(err, &e) {
-			return false
-		}
-		if e.Code.ID == c.ID {
-			return true
-		}
-		err = e.Err
+	if e, ok := err.(*Error); ok && e.Code.ID == c.ID {
+		return true
 	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return c.Is(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), c.Is)
+	}
+	return false
 }
