@@ -1,0 +1,174 @@
+package stack
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// runEnv is in the environment of every process of a run, its value being
+	// the run's folder. Plugin processes inherit it from Velero.
+	runEnv = "OADP_STACK_RUN"
+	// keepEnv keeps the folder of a run.
+	keepEnv = "OADP_STACK_KEEP"
+	// keepFile in the folder of a run does the same.
+	keepFile = "keep"
+
+	runPrefix = "oadp-stack-"
+)
+
+// run is the folder of one run: logs, data, sockets. It is locked for as long
+// as the run lasts, so that a later run knows what a killed one left behind.
+type run struct {
+	dir  string
+	lock *os.File
+}
+
+func newRun() (run, error) {
+	removeStaleRuns()
+	// Plugin sockets are made below it and their paths are limited to 107
+	// bytes, hence the short name.
+	dir, err := os.MkdirTemp("", runPrefix)
+	if err != nil {
+		return run{}, err
+	}
+	lock, err := lockRun(dir)
+	if err != nil {
+		return run{}, err
+	}
+	return run{dir, lock}, nil
+}
+
+func lockRun(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return file, nil
+}
+
+// remove kills what is left of the run and removes its folder, unless it is
+// to be kept.
+func (r run) remove() {
+	if err := killRun(r.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "stack:", err)
+	}
+	_, err := os.Stat(filepath.Join(r.dir, keepFile))
+	if err == nil || os.Getenv(keepEnv) == "1" {
+		fmt.Fprintln(os.Stderr, "stack: kept", r.dir)
+	} else if err := os.RemoveAll(r.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "stack:", err)
+	}
+	_ = r.lock.Close()
+}
+
+// removeStaleRuns clears away runs of this user whose outer process was killed.
+func removeStaleRuns() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), runPrefix+"*"))
+	for _, dir := range dirs {
+		info, err := os.Stat(filepath.Join(dir, "lock"))
+		// A young one may be about to be locked by the run that makes it.
+		if err != nil || time.Since(info.ModTime()) < 10*time.Second {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, keepFile)); err == nil {
+			continue
+		}
+		lock, err := lockRun(dir)
+		if err != nil {
+			continue
+		}
+		_ = killRun(dir)
+		_ = os.RemoveAll(dir)
+		_ = lock.Close()
+	}
+}
+
+// killRun kills the processes of a run other than the caller and waits until
+// they are gone.
+func killRun(dir string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		pids := processesOf(dir)
+		if len(pids) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of %s do not end", pids, dir)
+		}
+		for _, pid := range pids {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// processesOf returns the processes other than the caller that carry a run's
+// mark in their environment.
+func processesOf(dir string) []int {
+	mark := []byte(runEnv + "=" + dir)
+	var found []int
+	for _, pid := range processes() {
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		for entry := range bytes.SplitSeq(environment, []byte{0}) {
+			if bytes.Equal(entry, mark) {
+				found = append(found, pid)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// ProcessesUnder returns the running processes whose executable is in dir or
+// below it, such as plugins in a plugin folder.
+func ProcessesUnder(dir string) ([]int, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, pid := range processes() {
+		// No link: a process of another user, or one that has just ended.
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(dir, exe); err == nil && filepath.IsLocal(rel) {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
+}
+
+func processes() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var pids []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

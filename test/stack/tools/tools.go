@@ -1,0 +1,147 @@
+// Package tools provides the programs of the test stack: etcd, kube-apiserver
+// and kube-controller-manager, MinIO and Velero. Each is pinned by a module of
+// its own in a folder beside this file and built from source when no fitting
+// binary is at hand.
+//
+// A program is looked for in the folder that OADP_STACK_BIN names, then on
+// PATH, and is taken from there when it has the pinned minor release and at
+// least the pinned patch. Otherwise it is built into the user's cache folder,
+// outside the checkout, and found there the next time.
+package tools
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Tool is what one module builds.
+type Tool string
+
+const (
+	// ControlPlane is etcd, kube-apiserver and kube-controller-manager in one
+	// executable.
+	ControlPlane Tool = "controlplane"
+	// MinIO is an S3 store.
+	MinIO Tool = "minio"
+	// Velero is the server and the command line.
+	Velero Tool = "velero"
+)
+
+// All lists every tool.
+func All() []Tool { return []Tool{ControlPlane, MinIO, Velero} }
+
+// Program is one server or command of a tool.
+type Program string
+
+// The programs.
+const (
+	Etcd                  Program = "etcd"
+	KubeAPIServer         Program = "kube-apiserver"
+	KubeControllerManager Program = "kube-controller-manager"
+	MinIOServer           Program = "minio"
+	VeleroServer          Program = "velero"
+)
+
+// Commands gives the argument vector that starts each program: an absolute
+// path and, for a program of a multi-call binary, its name.
+type Commands map[Program][]string
+
+// BinEnv names a folder whose binaries are preferred.
+const BinEnv = "OADP_STACK_BIN"
+
+// Ensure returns the commands of the programs of the given tools and builds
+// what is missing, which takes minutes. Progress goes to w. Processes that ask
+// for the same tools at the same time build them once.
+func Ensure(ctx context.Context, w io.Writer, wanted ...Tool) (Commands, error) {
+	commands := Commands{}
+	var missing []source
+	for _, tool := range wanted {
+		src, err := openSource(tool)
+		if err != nil {
+			return nil, err
+		}
+		if found := installed(ctx, w, src); found != nil {
+			commands.add(found)
+			continue
+		}
+		missing = append(missing, src)
+	}
+	if len(missing) == 0 {
+		return commands, nil
+	}
+	root, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, src := range missing {
+		commands.add(src.commands(src.binary(root)))
+	}
+	return commands, buildMissing(ctx, w, root, missing)
+}
+
+func (c Commands) add(more Commands) {
+	for program, argv := range more {
+		c[program] = argv
+	}
+}
+
+// CacheDir is the folder that built tools are kept in, each in a folder named
+// by a digest of everything that decides its content.
+func CacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder for the built servers: %w; set XDG_CACHE_HOME", err)
+	}
+	return filepath.Join(base, "oadp-plugins", "tools"), nil
+}
+
+// installed returns the commands of a tool that is on the machine already, or
+// nil if one of its programs is absent or has another version.
+func installed(ctx context.Context, w io.Writer, src source) Commands {
+	commands := Commands{}
+	for _, program := range src.programs() {
+		argv := src.findProgram(ctx, w, program)
+		if argv == nil {
+			return nil
+		}
+		commands[program] = argv
+	}
+	return commands
+}
+
+func (s source) findProgram(ctx context.Context, w io.Writer, program Program) []string {
+	var candidates [][]string
+	if dir := os.Getenv(BinEnv); dir != "" {
+		candidates = append(candidates, []string{filepath.Join(dir, string(program))})
+		if s.multiCall() {
+			candidates = append(candidates, []string{filepath.Join(dir, string(s.tool)), string(program)})
+		}
+	}
+	if path, err := exec.LookPath(string(program)); err == nil {
+		candidates = append(candidates, []string{path})
+	}
+	for _, argv := range candidates {
+		path, err := filepath.Abs(argv[0])
+		if err != nil {
+			continue
+		}
+		argv[0] = path
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		found, err := probe(ctx, program, argv)
+		want := s.versions[program]
+		if err == nil && found.fits(want) {
+			return argv
+		}
+		if err == nil {
+			err = fmt.Errorf("version %s does not fit %s", found, want)
+		}
+		fmt.Fprintf(w, "stack: not using %s: %v\n", path, err)
+	}
+	return nil
+}
