@@ -73,7 +73,7 @@ type RestoreItemAction interface {
 // RestoreInput is what a RestoreItemAction works on.
 type RestoreInput struct {
 	Item       *unstructured.Unstructured // edited in place; still in its source namespace
-	FromBackup *unstructured.Unstructured // as it was backed up; not to be changed
+	FromBackup *Document                  // as it was backed up
 	Restore    *Restore
 }
 
