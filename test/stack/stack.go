@@ -19,13 +19,18 @@ const startTimeout = 2 * time.Minute
 // Stack is a set of servers. Its zero value is ready for Main or Enter, one of
 // which must come first. Methods are safe for concurrent use.
 type Stack struct {
+	// VeleroOptions is what Velero is started with for the tests of a package.
+	VeleroOptions VeleroOptions
+
 	stage stage
 
 	mu      sync.Mutex
 	servers []*server
 	ports   int // ports of stage.Ports that are taken
 
-	minio shared[*MinIO]
+	minio        shared[*MinIO]
+	controlPlane shared[*ControlPlane]
+	velero       shared[*Velero]
 }
 
 // Main is the body of a TestMain: it provides the tools, enters the namespace,
