@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -75,11 +76,41 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 			}
 		}
 	}
-	return h.Handler.Handle(ctx, r)
+	return h.Handler.Handle(ctx, withoutMessageKey(r))
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	attrs = slices.Clone(attrs)
+	for i, a := range attrs {
+		attrs[i] = notMessageKey(a)
+	}
 	return handler{h.Handler.WithAttrs(attrs), h.alerts}
+}
+
+// withoutMessageKey keeps an attribute from taking the place of the message,
+// which goes through replace under the same key.
+func withoutMessageKey(r slog.Record) slog.Record {
+	clash := false
+	r.Attrs(func(a slog.Attr) bool {
+		clash = a.Key == slog.MessageKey
+		return !clash
+	})
+	if !clash {
+		return r
+	}
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		out.AddAttrs(notMessageKey(a))
+		return true
+	})
+	return out
+}
+
+func notMessageKey(a slog.Attr) slog.Attr {
+	if a.Key == slog.MessageKey {
+		a.Key = "message"
+	}
+	return a
 }
 
 func (h handler) WithGroup(name string) slog.Handler {
@@ -114,7 +145,7 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 		return bounded(slog.String(a.Key, fmt.Sprint(a.Value.Resolve().Any())))
 	}
 	if strings.HasPrefix(a.Key, "@") {
-		a.Key = strings.TrimLeft(a.Key, "@")
+		a.Key = "_" + strings.TrimLeft(a.Key, "@")
 	}
 	return bounded(a)
 }
