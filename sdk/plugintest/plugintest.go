@@ -1,0 +1,129 @@
+// Package plugintest checks that a Velero plugin keeps the contract between the
+// Velero server and its plugins. It takes any plugin binary, in any language,
+// and drives it from outside: it starts the process as the server does and
+// speaks to it over the wire.
+//
+// A plugin's own test is short:
+//
+//	func TestConformance(t *testing.T) {
+//		plugintest.Run(t, plugintest.Plugin{
+//			Path:  "bin/velero-plugin-for-example",
+//			Store: &plugintest.StoreConfig{Config: map[string]string{"root": dir}, Bucket: "backups"},
+//		})
+//	}
+//
+// The requirements are [Rows]. Those that concern kinds which the plugin does
+// not list do not apply and are reported so. Programs that are no Go tests use
+// [Open] and [Suite.Check].
+//
+// The package works on Linux only. Some rows need a process between the suite
+// and the plugin, and start the program that they are in once more for it; the
+// package plays that part before main begins.
+package plugintest
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+)
+
+// Plugin is a plugin to be checked, and what the suite needs to know about it.
+type Plugin struct {
+	// Path is the plugin's executable.
+	Path string
+
+	// Env is the environment of the plugin, as in [os/exec.Cmd]; nil is the
+	// environment of this process. What Velero sets for a plugin is added.
+	Env []string
+
+	// Store lets the rows about object stores run.
+	Store *StoreConfig
+
+	// BreakBackend makes every request that the plugin sends to its backend
+	// fail, until restore is called. Nil leaves out the rows that need it.
+	BreakBackend func() (restore func())
+
+	// Items are samples for actions, by the action's name: items that the action
+	// accepts. An action without samples is given a ConfigMap.
+	Items map[string][]json.RawMessage
+
+	// Provoke lets the rows about misbehaving actions run.
+	Provoke *Provocation
+
+	// Skip names rows that are not to be run, each with the reason.
+	Skip map[string]string
+}
+
+// StoreConfig says how to reach the backend of an object store.
+type StoreConfig struct {
+	// Name is the registered name; it may be empty when the plugin lists one
+	// object store.
+	Name string
+
+	// Config is the spec.config of a backup storage location. The keys that
+	// Velero adds to it are added here too.
+	Config map[string]string
+
+	// Alternate is another configuration that reaches the same bucket. With it
+	// the suite switches between the two while objects are read and written.
+	Alternate map[string]string
+
+	// Bucket exists. The suite writes below a prefix of its own and removes all
+	// of it in the end.
+	Bucket string
+
+	// LargeObject is the size of the object that memory is judged by, in bytes; 0
+	// is 1 GiB.
+	LargeObject int64
+
+	// HTTPClient fetches signed URLs; nil is [http.DefaultClient].
+	HTTPClient *http.Client
+}
+
+// Provocation names an action and items with which it misbehaves on purpose.
+// Real plugins have no such action; those that test an SDK do.
+type Provocation struct {
+	Kind string
+	Name string
+
+	// Panics are items at which the action panics, each with a text that the
+	// answer has to contain.
+	Panics map[string]json.RawMessage
+
+	// Prints is an item at which the action writes 1 MiB to its standard output
+	// and as much to its standard error, and then accepts the item.
+	Prints json.RawMessage
+}
+
+// Run checks all rows, each as a subtest under its id.
+func Run(t *testing.T, p Plugin) {
+	t.Helper()
+	suite, err := Open(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := suite.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, row := range Rows() {
+		t.Run(row.ID, func(t *testing.T) {
+			report(t, suite.Check(t.Context(), row))
+		})
+	}
+}
+
+func report(t *testing.T, r Result) {
+	t.Helper()
+	for _, f := range r.Figures {
+		t.Logf("%s: %s", r.Row.ID, f)
+	}
+	switch r.Status {
+	case NotApplicable, Skipped:
+		t.Skipf("%s: %s", r.Status, r.Reason)
+	case Failed:
+		t.Errorf("%s (%s)\nrequired: %s\nfound: %v\nstderr of the plugin:\n%s",
+			r.Row.Name, r.Row.Level, r.Row.Contract, r.Err, r.Stderr)
+	}
+}

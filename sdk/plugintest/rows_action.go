@@ -1,0 +1,267 @@
+package plugintest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/host"
+	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
+)
+
+// actionRows are about actions on items.
+func actionRows() []Row {
+	return []Row{{
+		ID: "action.result", Level: Must, Name: "returned item",
+		Contract: "the item that an action returns is an object with a kind, and fields that the action does not know and integers beyond 2^53 are as they were",
+		needs:    []need{actions},
+		run:      returnedItem,
+	}, {
+		ID: "action.applies-to", Level: Must, Name: "selector",
+		Contract: "AppliesTo answers twice with the same selector, and its label selector can be parsed",
+		needs:    []need{actions},
+		run:      selectors,
+	}, {
+		ID: "action.operations", Level: Must, Name: "unknown operation",
+		Contract: "Progress and Cancel of an operation that does not exist return promptly, Progress with an error or a state, never with nothing",
+		needs:    []need{operations},
+		run:      unknownOperation,
+	}, {
+		ID: "action.large-item", Level: Should, Name: "large items",
+		Contract: "requests of 5 MiB are accepted and items of 20 MiB come back whole",
+		needs:    []need{actions},
+		run:      largeItems,
+	}}
+}
+
+// actionsOf returns the actions that the plugin lists, to be called.
+func (s *session) actionsOf(p *host.Plugin) []wire.Action {
+	var all []wire.Action
+	for _, o := range s.actions() {
+		all = append(all, wire.Action{Conn: p.Conn, Kind: o.kind, Name: o.name})
+	}
+	return all
+}
+
+// backupFor returns the Backup or Restore that goes with an item.
+func backupFor(kind wire.Kind) []byte {
+	if kind.Version1() == wire.RestoreItemAction {
+		return []byte(`{"apiVersion":"velero.io/v1","kind":"Restore","metadata":{"name":"plugintest","namespace":"velero"},` +
+			`"spec":{"backupName":"plugintest"},"status":{"phase":"InProgress"}}`)
+	}
+	return []byte(`{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"plugintest","namespace":"velero"},` +
+		`"spec":{"storageLocation":"default"},"status":{"phase":"InProgress"}}`)
+}
+
+// sampleItem is what an action without samples of its own is given.
+const sampleItem = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"plugintest","namespace":"plugintest",` +
+	`"uid":"8c6b1a1e-1b1c-4b7e-9f57-6b1d0c6a7f10","labels":{"app":"plugintest"},"annotations":{"note":"a<b>&\"c\" \u00fc \ud83d\ude00"}},` +
+	`"data":{"key":"value"}}`
+
+// probeField is put into each sample; no action knows it.
+const (
+	probeField = "xPlugintest"
+	probe      = `{"big":9007199254740993,"least":-9223372036854775808,"greatest":9223372036854775807,"half":0.5,` +
+		`"null":null,"empty":{},"list":[[],[{}],""],"text":"<&>\u2028\ud83d\ude00"}`
+)
+
+// samples returns the items for an action, each with the probe.
+func (s *Suite) samples(name string) ([][]byte, error) {
+	raw := s.plugin.Items[name]
+	if len(raw) == 0 {
+		raw = []json.RawMessage{json.RawMessage(sampleItem)}
+	}
+	var items [][]byte
+	for i, item := range raw {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(item, &fields); err != nil {
+			return nil, fmt.Errorf("sample %d for %s: %w", i, name, err)
+		}
+		fields[probeField] = json.RawMessage(probe)
+		with, err := json.Marshal(fields)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, with)
+	}
+	return items, nil
+}
+
+// checkItems hands all samples to an action and judges what it returns.
+func (s *Suite) checkItems(ctx context.Context, a wire.Action) error {
+	items, err := s.samples(a.Name)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		got, err := a.Execute(ctx, item, backupFor(a.Kind))
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", a.Kind, a.Name, err)
+		}
+		if !a.ReturnsItem() {
+			continue
+		}
+		if err := checkReturned(got); err != nil {
+			return fmt.Errorf("%s %s: %w", a.Kind, a.Name, err)
+		}
+	}
+	return nil
+}
+
+func checkReturned(item []byte) error {
+	fields, err := decode(item)
+	if err != nil {
+		return fmt.Errorf("the returned item %.100q: %w", item, err)
+	}
+	if kind, _ := fields["kind"].(string); kind == "" {
+		return errors.New("the returned item has no kind")
+	}
+	want, err := decode([]byte(probe))
+	if err != nil {
+		return err
+	}
+	got, _ := fields[probeField].(map[string]any)
+	if reflect.DeepEqual(got, want) {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if !reflect.DeepEqual(got[name], want[name]) {
+			return fmt.Errorf("the field %s.%s was %v and is %v", probeField, name, want[name], got[name])
+		}
+	}
+	return fmt.Errorf("the field %s has grown: %v", probeField, got)
+}
+
+// decode keeps numbers as they are written.
+func decode(data []byte) (map[string]any, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var fields map[string]any
+	return fields, d.Decode(&fields)
+}
+
+func returnedItem(ctx context.Context, s *session) error {
+	p, err := s.start()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range s.actionsOf(p) {
+		errs = append(errs, s.checkItems(ctx, a))
+	}
+	return errors.Join(errs...)
+}
+
+func selectors(ctx context.Context, s *session) error {
+	p, err := s.start()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range s.actionsOf(p) {
+		if err := checkSelector(ctx, a); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", a.Kind, a.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkSelector(ctx context.Context, a wire.Action) error {
+	first, err := a.AppliesTo(ctx)
+	if err != nil {
+		return err
+	}
+	second, err := a.AppliesTo(ctx)
+	if err != nil {
+		return err
+	}
+	if !proto.Equal(first, second) {
+		return fmt.Errorf("first %v, then %v", first, second)
+	}
+	if _, err := labels.Parse(first.GetSelector()); err != nil {
+		return fmt.Errorf("the label selector %q: %w", first.GetSelector(), err)
+	}
+	return nil
+}
+
+func unknownOperation(ctx context.Context, s *session) error {
+	p, err := s.start()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range s.actionsOf(p) {
+		if a.Kind.Asynchronous() {
+			if err := checkOperation(ctx, a); err != nil {
+				errs = append(errs, fmt.Errorf("%s %s: %w", a.Kind, a.Name, err))
+			}
+		}
+	}
+	return errors.Join(append(errs, alive(ctx, p))...)
+}
+
+func checkOperation(ctx context.Context, a wire.Action) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no prompt answer"))
+	defer cancel()
+	for _, id := range []string{"plugintest-no-such-operation", ""} {
+		for _, owner := range [][]byte{backupFor(a.Kind), nil} {
+			progress, err := a.Progress(ctx, id, owner)
+			if err == nil && progress == nil {
+				return errors.New("Progress answers with nothing, which ends the host's process")
+			}
+			// The answer of Cancel is ignored by hosts; only that it comes counts.
+			_ = a.Cancel(ctx, id, owner)
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func largeItems(ctx context.Context, s *session) error {
+	p, err := s.start()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range s.actionsOf(p) {
+		for _, size := range []int{5 << 20, 20 << 20} {
+			if err := s.largeItem(ctx, a, size); err != nil {
+				errs = append(errs, fmt.Errorf("%s %s, %d MiB: %w", a.Kind, a.Name, size>>20, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *session) largeItem(ctx context.Context, a wire.Action, size int) error {
+	items, err := s.samples(a.Name)
+	if err != nil {
+		return err
+	}
+	padding := strings.Repeat("0123456789abcdef", size/16)
+	item := slices.Concat([]byte(`{"xPadding":"`+padding+`",`), bytes.TrimSpace(items[0])[1:])
+	got, err := a.Execute(ctx, item, backupFor(a.Kind))
+	if err != nil || !a.ReturnsItem() {
+		return err
+	}
+	fields, err := decode(got)
+	if err != nil {
+		return err
+	}
+	if fields["xPadding"] != padding {
+		return fmt.Errorf("the item came back with %d bytes of %d", len(got), len(item))
+	}
+	return checkReturned(got)
+}
