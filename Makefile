@@ -1,0 +1,85 @@
+# Targets for people; `make help` lists them.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PLUGINS := velero-plugin-for-aws
+ARCHES  := amd64 arm64 ppc64le s390x
+FUZZTIME ?= 1m
+
+# The sources of a binary: plugins/aws for velero-plugin-for-aws.
+source = ./plugins/$(patsubst velero-plugin-for-%,%,$(1))
+
+# grpcnotrace leaves out a package that keeps the linker from dropping dead code.
+GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
+
+# Modules that stand apart, with their own dependencies.
+MODULES := test/bench
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: $(PLUGINS:%=bin/%) ## build the plugins into bin/
+
+.PHONY: FORCE
+bin/%: FORCE
+	@mkdir -p bin
+	$(GOBUILD) -o $@ $(call source,$*)
+
+.PHONY: dist
+dist: ## build the plugins for all architectures into dist/
+	@set -e; for arch in $(ARCHES); do \
+		$(foreach p,$(PLUGINS),GOOS=linux GOARCH=$$arch $(GOBUILD) -o dist/linux-$$arch/$(p) $(call source,$(p));) \
+		echo "dist/linux-$$arch"; \
+	done
+
+.PHONY: demo
+demo: build ## back up, lose and restore an application, with a real Velero server
+	go run ./test/e2e/demo --plugins bin
+
+.PHONY: test
+test: build ## run all tests; builds the servers that they need
+	go run ./test/stack/cmd/stack build
+	go test $(RACE) ./...
+	cd sdk && go test $(RACE) ./...
+	@set -e; for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && GOWORK=off go test ./...); done
+
+.PHONY: bench
+bench: build ## measure our plugins against a plugin on Velero's own framework
+	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; for module in . sdk; do (cd $$module; \
+		for package in $$(go list ./...); do \
+			for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+				echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			done; \
+		done); \
+	done
+
+.PHONY: lint
+lint: ## check formatting, vet, staticcheck, import directions and generated files
+	go run ./internal/lint
+
+.PHONY: generate
+generate: ## write the generated code and the generated parts of docs/
+	go run ./internal/abigen
+	go run ./internal/docgen
+
+.PHONY: stack-up
+stack-up: build ## start a cluster, Velero and MinIO and keep them running
+	go run ./test/stack/cmd/stack up --plugins bin
+
+.PHONY: stack-down
+stack-down: ## stop what stack-up started
+	go run ./test/stack/cmd/stack down
+
+.PHONY: clean
+clean: ## remove what was built, but not the cached servers
+	rm -rf bin dist
