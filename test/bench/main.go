@@ -11,7 +11,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -29,11 +28,11 @@ import (
 var slowPath = slowlink.Path{RoundTrip: 20 * time.Millisecond, BytesPerSecond: 40 << 20}
 
 type options struct {
-	plugin, baseline, minio string
-	sizes, links            []string
-	rounds, launches, keys  int
-	quick, json, secure     bool
-	perfDir                 string
+	ours, baseline, minio  string
+	sizes, links           []string
+	rounds, launches, keys int
+	quick, json, secure    bool
+	perfDir                string
 }
 
 func main() {
@@ -41,9 +40,9 @@ func main() {
 	log.SetPrefix("bench: ")
 	var o options
 	flags := pflag.CommandLine
-	flags.StringVar(&o.plugin, "plugin", "../../bin/velero-plugin-for-aws", "the plugin to measure")
-	flags.StringVar(&o.baseline, "baseline", "../../bin/bench/baseline", "the plugin to compare it with")
-	flags.StringVar(&o.minio, "minio", "minio", "MinIO server binary, a path or a name on PATH")
+	flags.StringVar(&o.ours, "ours", "../../bin/velero-plugin-for-aws", "the plugin to measure")
+	flags.StringVar(&o.baseline, "baseline", "", "the plugin to compare it with; by default ./baseline is built")
+	flags.StringVar(&o.minio, "minio", "", "MinIO server binary; by default the one of the test stack, which is built if need be")
 	flags.StringSliceVar(&o.sizes, "sizes", []string{"16KiB", "8MiB", "128MiB", "256MiB", "1GiB"}, "object sizes to put and get; the targets are about 256MiB")
 	flags.StringSliceVar(&o.links, "links", []string{loopback, slow}, "links to the store")
 	flags.BoolVar(&o.secure, "tls", true, "speak https to the store")
@@ -82,15 +81,15 @@ func bench(ctx context.Context, o options) (err error) {
 	if o.rounds < 1 || o.launches < 1 {
 		return errors.New("--rounds and --launches must be at least 1")
 	}
-	binaries, minio, err := findBinaries(o)
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	binaries, minio, err := provide(ctx, o, dir)
+	if err != nil {
+		return err
+	}
 	if err := cleanEnvironment(dir); err != nil {
 		return err
 	}
@@ -169,26 +168,6 @@ func works(body content, sizes []int64, keys int) []work {
 		all = append(all, putWork(body, size), getWork(body, size))
 	}
 	return append(all, smallPutsWork(body), listWork(keys))
-}
-
-// findBinaries returns absolute paths: a plugin must be told its full path, as
-// Velero does.
-func findBinaries(o options) (plugins map[string]string, minio string, err error) {
-	find := func(path, what, hint string) string {
-		found, lookErr := exec.LookPath(path)
-		if lookErr == nil {
-			found, lookErr = filepath.Abs(found)
-		}
-		if lookErr != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w; %s", what, lookErr, hint))
-		}
-		return found
-	}
-	plugins = map[string]string{
-		ours:     find(o.plugin, "plugin", "build it with `make build` or set --plugin"),
-		replaced: find(o.baseline, "baseline plugin", "build ./baseline or set --baseline"),
-	}
-	return plugins, find(o.minio, "MinIO server", "set --minio"), err
 }
 
 func chooseLinks(names []string, locations map[string]map[string]string) ([]link, error) {

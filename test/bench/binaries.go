@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// provide returns the absolute paths of the two plugins and of MinIO, and
+// builds those that no option names: the baseline into dir, MinIO into the
+// cache of the test stack. It must run in this folder for that.
+func provide(ctx context.Context, o options, dir string) (plugins map[string]string, minio string, err error) {
+	if o.baseline == "" {
+		o.baseline = filepath.Join(dir, "baseline")
+		progress("building the baseline plugin")
+		if err := buildBaseline(ctx, o.baseline); err != nil {
+			return nil, "", err
+		}
+	}
+	if o.minio == "" {
+		if o.minio, err = stackMinIO(ctx); err != nil {
+			return nil, "", fmt.Errorf("no MinIO from the test stack: %w; name a binary with --minio", err)
+		}
+	}
+	plugins = map[string]string{}
+	var errs [3]error
+	plugins[ours], errs[0] = executable(o.ours, "build our plugin with `make build` or name it with --ours")
+	plugins[replaced], errs[1] = executable(o.baseline, "name the baseline plugin with --baseline")
+	minio, errs[2] = executable(o.minio, "name the MinIO server with --minio")
+	return plugins, minio, errors.Join(errs[:]...)
+}
+
+// executable makes path absolute, as Velero does: a plugin reports it as the
+// command to run.
+func executable(path, fix string) (string, error) {
+	found, err := exec.LookPath(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, fix)
+	}
+	return filepath.Abs(found)
+}
+
+// buildBaseline builds with the flags of a release, except for those that no
+// stock plugin uses.
+func buildBaseline(ctx context.Context, output string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, "./baseline")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	command.Stderr = os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("build ./baseline: %w", err)
+	}
+	return nil
+}
+
+// stackMinIO asks the test stack's command for its server. It is a module of
+// its own: one go.mod for both would raise the versions of what the baseline
+// plugin stands for.
+func stackMinIO(ctx context.Context) (string, error) {
+	command := exec.CommandContext(ctx, "go", "run", "./test/stack/cmd/stack", "build", "minio")
+	command.Dir = filepath.Join("..", "..")
+	command.Env = append(os.Environ(), "GOWORK=")
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	return strings.TrimSpace(string(output)), err
+}
