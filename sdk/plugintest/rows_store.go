@@ -196,7 +196,7 @@ func largeObject(ctx context.Context, s *session) error {
 	if err := s.memory(p.Process); err != nil {
 		return err
 	}
-	if m, err := process.MemoryOf(p.PID()); err == nil && size >= 1<<30 && m.Peak >= size/2 {
+	if m, err := process.MemoryOf(p.PID()); err == nil && size >= 512<<20 && m.Peak >= size/2 {
 		return fmt.Errorf("the plugin took %d MiB for an object of %d MiB", m.Peak>>20, size>>20)
 	}
 	return errors.Join(s.residue(), st.Delete(ctx, key))
