@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -91,18 +90,33 @@ func (s *Stack) cleanEnvironment(name string) ([]string, error) {
 // await polls check until it succeeds. It fails when the process ends or ctx
 // does, with the end of the log.
 func (p *server) await(ctx context.Context, check func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-p.ended:
+			cancel(fmt.Errorf("the process ended: %v", p.cmd.ProcessState))
+		case <-ctx.Done():
+		}
+	}()
+	if err := await(ctx, func() error { return check(ctx) }); err != nil {
+		return fmt.Errorf("%s: %w\n%s", p.name, err, tail(p.logPath, 0))
+	}
+	return nil
+}
+
+// await polls check until it succeeds or ctx ends.
+func await(ctx context.Context, check func() error) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		last := check(ctx)
-		if last == nil {
+		err := check()
+		if err == nil {
 			return nil
 		}
 		select {
-		case <-p.ended:
-			return fmt.Errorf("%s ended while it was starting: %v\n%s", p.name, p.cmd.ProcessState, tail(p.logPath, 0))
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w\n%s", p.name, errors.Join(ctx.Err(), last), tail(p.logPath, 0))
+			return fmt.Errorf("%w; %w", context.Cause(ctx), err)
 		case <-ticker.C:
 		}
 	}

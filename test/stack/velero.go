@@ -39,6 +39,8 @@ type VeleroOptions struct {
 	Plugins []string
 	// Flags are further flags of the server.
 	Flags []string
+	// Locations are there when the server starts.
+	Locations []Location
 }
 
 // Velero is a running Velero server.
@@ -57,12 +59,15 @@ type Velero struct {
 
 // Location is a backup storage location.
 type Location struct {
-	Name             string
-	Provider         string
-	Bucket, Prefix   string
-	Config           map[string]string
-	CAPEM            []byte
-	Credential       []byte // content of the credential's secret
+	Name           string
+	Provider       string
+	Bucket, Prefix string
+	Config         map[string]string
+	CAPEM          []byte
+	Credential     []byte // content of the credential's secret
+	// Default makes it the location of backups that name none.
+	Default bool
+	// ValidationPeriod is how often Velero checks it; 0 is a minute.
 	ValidationPeriod time.Duration
 }
 
@@ -79,7 +84,7 @@ func (s *Stack) Velero(t testing.TB) *Velero {
 }
 
 // StartVelero installs Velero's resource definitions and starts its server. It
-// returns when the server has loaded its plugins and runs its controllers.
+// returns when the server has loaded its plugins and found its locations available.
 func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options VeleroOptions) (*Velero, error) {
 	v, err := s.newVelero(cluster, options)
 	if err != nil {
@@ -87,6 +92,11 @@ func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options 
 	}
 	if err := v.install(ctx); err != nil {
 		return nil, fmt.Errorf("install Velero: %w", err)
+	}
+	for _, location := range options.Locations {
+		if err := v.createLocation(ctx, location); err != nil {
+			return nil, err
+		}
 	}
 	metrics, err := s.address()
 	if err != nil {
@@ -106,7 +116,15 @@ func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options 
 		return nil, err
 	}
 	v.LogPath = v.server.logPath
-	return v, v.awaitControllers(ctx)
+	if err := v.awaitControllers(ctx); err != nil {
+		return nil, err
+	}
+	for _, location := range options.Locations {
+		if err := v.awaitLocation(ctx, location.Name); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
 }
 
 func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero, error) {
@@ -179,6 +197,13 @@ func (v *Velero) CLI(ctx context.Context, args ...string) (string, error) {
 // AddLocation creates a backup storage location with its secret and waits
 // until Velero, through the plugin, finds it available.
 func (v *Velero) AddLocation(ctx context.Context, location Location) error {
+	if err := v.createLocation(ctx, location); err != nil {
+		return err
+	}
+	return v.awaitLocation(ctx, location.Name)
+}
+
+func (v *Velero) createLocation(ctx context.Context, location Location) error {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "credential-" + location.Name},
 		Data:       map[string][]byte{"cloud": location.Credential},
@@ -187,26 +212,22 @@ func (v *Velero) AddLocation(ctx context.Context, location Location) error {
 	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	locations := v.Resource("backupstoragelocations")
-	if _, err := locations.Create(ctx, location.object(secret.Name), metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	err := v.server.await(ctx, func(ctx context.Context) error {
-		found, err := locations.Get(ctx, location.Name, metav1.GetOptions{})
+	_, err := v.Resource("backupstoragelocations").Create(ctx, location.object(secret.Name), metav1.CreateOptions{})
+	return err
+}
+
+func (v *Velero) awaitLocation(ctx context.Context, name string) error {
+	return v.server.await(ctx, func(ctx context.Context) error {
+		found, err := v.Resource("backupstoragelocations").Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		phase, _, _ := unstructured.NestedString(found.Object, "status", "phase")
-		message, _, _ := unstructured.NestedString(found.Object, "status", "message")
-		if phase != "Available" {
-			return fmt.Errorf("phase %q: %s", phase, message)
+		if phase := Phase(found); phase != "Available" {
+			message, _, _ := unstructured.NestedString(found.Object, "status", "message")
+			return fmt.Errorf("backup storage location %s is in phase %q: %s", name, phase, message)
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("backup storage location %s: %w", location.Name, err)
-	}
-	return nil
 }
 
 func (l Location) object(secret string) *unstructured.Unstructured {
@@ -224,6 +245,9 @@ func (l Location) object(secret string) *unstructured.Unstructured {
 	spec := map[string]any{
 		"provider": l.Provider, "objectStorage": storage, "config": config,
 		"credential": map[string]any{"name": secret, "key": "cloud"},
+	}
+	if l.Default {
+		spec["default"] = true
 	}
 	if l.ValidationPeriod > 0 {
 		spec["validationFrequency"] = l.ValidationPeriod.String()

@@ -1,0 +1,84 @@
+// Demo backs up an application through a real Velero server, a plugin of this
+// project and MinIO, deletes it, restores it, and compares every object. Its
+// exit code is 0 if all are identical and nothing was left behind.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/e2e/app"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+)
+
+const pluginName = "velero-plugin-for-aws"
+
+// timeout bounds the whole demo, builds of the servers not included.
+const timeout = 5 * time.Minute
+
+func main() {
+	bin := flag.String("bin", "bin", "folder with the built plugins")
+	rules := flag.Bool("ignored", false, "print the fields that the comparison ignores, and exit")
+	keep := flag.Bool("keep", false, "keep the logs and data of the servers")
+	flag.Parse()
+	if *rules {
+		for _, rule := range app.IgnoredFields() {
+			fmt.Println(rule)
+		}
+		return
+	}
+	plugin, err := findPlugin(*bin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+	var servers stack.Stack
+	servers.Enter(tools.All())
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	d := &demo{servers: &servers, plugin: plugin, start: time.Now()}
+	err = d.run(ctx)
+	if err != nil || *keep {
+		if keepErr := servers.Keep(); keepErr != nil {
+			fmt.Fprintln(os.Stderr, "demo:", keepErr)
+		}
+	}
+	servers.Close()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "\ndemo: %v\ndemo: the logs are in %s\n", err, filepath.Join(servers.Dir(), "logs"))
+		os.Exit(1)
+	}
+}
+
+func findPlugin(bin string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(bin, pluginName))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no plugin: %w; build it with make build, or name its folder with -bin", err)
+	}
+	return path, nil
+}
+
+// pluginVersion asks the plugin, run by hand.
+func pluginVersion(ctx context.Context, path string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "version").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,149 @@
+package stack
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Harmless is an error line of the Velero server that tells of no fault.
+type Harmless struct {
+	// Message begins the line's message, Detail is in its error text.
+	Message, Detail string
+	// Unvalidated limits it to the time before the line's location was found
+	// available for the first time.
+	Unvalidated bool
+	Why         string
+}
+
+// HarmlessErrors are the only error lines that PluginRuns accepts.
+func HarmlessErrors() []Harmless {
+	return []Harmless{{
+		Message: "Current BackupStorageLocations available/unavailable/unknown: 0/0/",
+		Why:     "none is unavailable; written from counts that are older than the validation just done",
+	}, {
+		Message:     "BackupStorageLocation is in unavailable state, skip syncing backup from it.",
+		Unvalidated: true,
+		Why:         "a location that is not validated yet counts as unavailable",
+	}, {
+		Message: "error encountered while scanning stdout",
+		Detail:  "file already closed",
+		Why:     "a race in the plugin client when a process ends",
+	}}
+}
+
+// PluginRuns is what the server's log tells about plugin processes.
+type PluginRuns struct {
+	Started, Ended int
+	// Faults are processes that did not end by themselves with status 0, and
+	// all error lines but the harmless ones.
+	Faults []string
+}
+
+// PluginRuns waits until every process that the server started from its plugin
+// folder has ended, and tells how. It fails when one still runs at the end of
+// ctx.
+func (v *Velero) PluginRuns(ctx context.Context) (PluginRuns, error) {
+	var log *pluginLog
+	err := await(ctx, func() (err error) {
+		if log, err = v.readLog(); err != nil {
+			return err
+		}
+		processes, err := ProcessesUnder(v.PluginDir)
+		if err != nil {
+			return err
+		}
+		if len(log.running) > 0 || len(processes) > 0 {
+			return fmt.Errorf("plugin processes run: %v according to the log, %v in fact", log.running, processes)
+		}
+		return nil
+	})
+	if err != nil {
+		return PluginRuns{}, err
+	}
+	return log.runs, nil
+}
+
+func (v *Velero) readLog() (*pluginLog, error) {
+	file, err := os.Open(v.LogPath)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	log := &pluginLog{dir: v.PluginDir, validated: map[string]bool{}}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		log.add(lines.Text())
+	}
+	return log, lines.Err()
+}
+
+// pluginLog is the state of reading a server's log from its begin.
+type pluginLog struct {
+	dir       string // of the plugins
+	runs      PluginRuns
+	running   []string        // ids of processes that have not ended
+	validated map[string]bool // locations that were available
+}
+
+// logLine has the fields of the server's log lines that matter here.
+type logLine struct {
+	Level   string `json:"level"`
+	Message string `json:"msg"`
+	Error   string `json:"error"`
+	// Path and PID tell of a start, Plugin and ID of an end. The process id is
+	// a number in the one and a string in the other.
+	Path   string      `json:"path"`
+	PID    json.Number `json:"pid"`
+	Plugin string      `json:"plugin"`
+	ID     string      `json:"id"`
+	// Validated and Synced are locations.
+	Validated string `json:"backup-storage-location"`
+	Synced    string `json:"backupLocation"`
+}
+
+func (l *pluginLog) add(text string) {
+	var line logLine
+	if err := json.Unmarshal([]byte(text), &line); err != nil {
+		l.fault("not a log line: " + text)
+		return
+	}
+	switch line.Message {
+	case "plugin started":
+		if filepath.Dir(line.Path) == l.dir {
+			l.runs.Started++
+			l.running = append(l.running, line.PID.String())
+		}
+	case "plugin process exited":
+		if filepath.Dir(line.Plugin) == l.dir {
+			l.runs.Ended++
+			l.running = slices.DeleteFunc(l.running, func(pid string) bool { return pid == line.ID })
+			if line.Error != "" {
+				l.fault(text)
+			}
+		}
+	case "BackupStorageLocations is valid, marking as available":
+		l.validated[line.Validated] = true
+	}
+	switch line.Level {
+	case "error", "fatal", "panic":
+		if !l.harmless(line) {
+			l.fault(text)
+		}
+	}
+}
+
+func (l *pluginLog) fault(text string) { l.runs.Faults = append(l.runs.Faults, text) }
+
+func (l *pluginLog) harmless(line logLine) bool {
+	return slices.ContainsFunc(HarmlessErrors(), func(h Harmless) bool {
+		return strings.HasPrefix(line.Message, h.Message) && strings.Contains(line.Error, h.Detail) &&
+			!(h.Unvalidated && l.validated[line.Synced])
+	})
+}
