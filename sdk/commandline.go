@@ -48,7 +48,7 @@ func (p *Plugin) byHand(args []string, in io.Reader, out, errOut io.Writer) int 
 	case "version", "--version":
 		p.printVersion(out)
 	case "config":
-		err = p.printConfig(out)
+		err = p.printConfig(args, out, errOut)
 	case "check":
 		err = p.check(ctx, args, in, out, errOut)
 	case "install":
@@ -86,8 +86,18 @@ func (p *Plugin) printVersion(out io.Writer) {
 	fmt.Fprintf(out, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// printConfig prints the keys of every store that tells them.
-func (p *Plugin) printConfig(out io.Writer) (err error) {
+// printConfig prints the keys of every store that tells them. With --markdown
+// each table is between the markers that documentation has around it.
+func (p *Plugin) printConfig(args []string, out, errOut io.Writer) (err error) {
+	flags := flag.NewFlagSet("config", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	markdown := flags.Bool("markdown", false, "print tables for documentation")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usageError(err.Error())
+	}
 	printed := 0
 	print := func(kind, name string, store any) {
 		c, ok := store.(Configured)
@@ -96,6 +106,10 @@ func (p *Plugin) printConfig(out io.Writer) (err error) {
 		}
 		if printed++; printed > 1 {
 			fmt.Fprintln(out)
+		}
+		if *markdown {
+			fmt.Fprintf(out, "<!-- config: %s %s -->\n%s<!-- end -->\n", name, kind, c.ConfigKeys().Markdown())
+			return
 		}
 		fmt.Fprintf(out, "%s with provider %s, keys of spec.config:\n\n", kind, name)
 		err = errors.Join(err, c.ConfigKeys().WriteText(out))
@@ -106,7 +120,7 @@ func (p *Plugin) printConfig(out io.Writer) (err error) {
 	for _, name := range p.volumeSnapshotters.names() {
 		print(location.VolumeSnapshot, name, p.volumeSnapshotters[name]())
 	}
-	if printed == 0 {
+	if printed == 0 && !*markdown {
 		fmt.Fprintf(out, "%s has no configuration\n", p.name)
 	}
 	return err

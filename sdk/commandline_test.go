@@ -142,6 +142,8 @@ func TestByHand(t *testing.T) {
 		{[]string{"version"}, 0, "velero-plugin-for-test v1.2.3", ""},
 		{[]string{"--version"}, 0, "v1.2.3", ""},
 		{[]string{"config"}, 0, "signing region", ""},
+		{[]string{"config", "--markdown"}, 0, "<!-- config: velero.io/test BackupStorageLocation -->\n| key |", ""},
+		{[]string{"config", "--nonsense"}, 2, "", "nonsense"},
 		{[]string{"frobnicate"}, 2, "", `no command "frobnicate"`},
 		{[]string{"check"}, 2, "", "--location FILE"},
 		{[]string{"check", "--location", "-", "--nonsense"}, 2, "", "nonsense"},
