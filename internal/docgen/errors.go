@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/sdk/location"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+)
+
+// area is a part of the page of error codes.
+type area struct {
+	title string
+	codes []fault.Code
+}
+
+// catalogue has the codes of every package that declares Codes; a test compares
+// it with the sources.
+var catalogue = []area{
+	{"Configuration of locations", config.Codes},
+	{"Location files", location.Codes},
+	{"Credentials files", credfile.Codes},
+	{"Credentials for images", registrysecret.Codes},
+}
+
+const errorsHead = `# Error codes
+
+<!-- Written by make generate. -->
+
+An error of these plugins reads
+
+    WHAT FAILED, ON WHICH OBJECT: CAUSE; fix: WHAT TO DO [CODE]
+
+in the log of Velero, in the status of a location and in the description of a backup or restore. A code keeps its meaning
+between releases. The fix in the error itself can be more precise than the one here, since it knows the object.
+`
+
+// errorsPage returns the page of error codes.
+func errorsPage(areas []area) []byte {
+	var b bytes.Buffer
+	b.WriteString(errorsHead)
+	for _, a := range areas {
+		fmt.Fprintf(&b, "\n## %s\n\n| code | meaning | fix |\n|---|---|---|\n", a.title)
+		codes := slices.SortedFunc(slices.Values(a.codes), func(x, y fault.Code) int { return strings.Compare(x.ID, y.ID) })
+		for _, c := range codes {
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.ID, cell(c.Meaning), cell(c.Fix))
+		}
+	}
+	return b.Bytes()
+}
+
+// cell escapes what would end a cell of a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -1,0 +1,77 @@
+// Docgen writes the generated parts of docs/: the list of error codes, and the
+// tables of configuration keys in the guides of the plugins.
+//
+//	go run ./internal/docgen [-check]
+//
+// The table of a store stands between two lines,
+//
+//	<!-- config: velero.io/aws BackupStorageLocation -->
+//	<!-- end -->
+//
+// in docs/NAME.md for plugins/NAME. The plugin itself prints it.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+func main() {
+	check := flag.Bool("check", false, "fail when a file is not up to date; write nothing")
+	flag.Parse()
+	if err := run(".", *check); err != nil {
+		fmt.Fprintln(os.Stderr, "docgen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(root string, check bool) error {
+	docs := filepath.Join(root, "docs")
+	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(catalogue), check)}
+	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
+	if err != nil {
+		return err
+	}
+	for _, main := range plugins {
+		dir := filepath.Dir(main)
+		errs = append(errs, updateGuide(filepath.Join(docs, filepath.Base(dir)+".md"), dir, check))
+	}
+	return errors.Join(errs...)
+}
+
+// updateGuide brings the tables in a plugin's guide up to date.
+func updateGuide(guide, plugin string, check bool) error {
+	cmd := exec.Command("go", "run", "./"+filepath.ToSlash(plugin), "config", "--markdown")
+	cmd.Stderr = os.Stderr
+	tables, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("asking %s for its configuration: %w", plugin, err)
+	}
+	text, err := os.ReadFile(guide)
+	if errors.Is(err, os.ErrNotExist) && len(tables) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err = replaceTables(text, tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", guide, err)
+	}
+	return write(guide, text, check)
+}
+
+func write(name string, content []byte, check bool) error {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	if check {
+		return fmt.Errorf("%s is not up to date: run make generate", name)
+	}
+	return os.WriteFile(name, content, 0o644)
+}
