@@ -1,0 +1,268 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// credentialTime bounds the first request for credentials.
+const credentialTime = 30 * time.Second
+
+// credentialMargin is how long before their end credentials are renewed.
+const credentialMargin = 5 * time.Minute
+
+// Access says where a location takes its credentials from. The environment of
+// the process is read and never changed, since other locations share it.
+type Access struct {
+	CredentialsFile string // "" for the environment's
+	Profile         string // "" for AWS_PROFILE, AWS_DEFAULT_PROFILE or default
+}
+
+// Identity is the outcome of Access: the files and the profile that count.
+type Identity struct {
+	Region   string // of the profile, "" when it has none
+	Warnings []string
+
+	description string
+	profile     string
+	pinned      bool // the profile counts, whatever the environment holds
+	empty       bool // the profile has no credentials
+	configFiles []string
+	credFiles   []string
+	content     [sha256.Size]byte // of the files
+}
+
+// Identity decides which source of credentials counts. It reads files and the
+// environment, but asks no service:
+//
+//   - A credentials file counts alone, with its profile.
+//   - So does a profile, in the files of the environment or the home directory.
+//   - Else the keys in the environment; the file AWS_SHARED_CREDENTIALS_FILE if
+//     its profile has credentials; the web identity in the environment; the
+//     files in the home directory; the container's endpoint; the machine's role.
+func (a Access) Identity(ctx context.Context) (Identity, error) {
+	shared := os.Getenv("AWS_SHARED_CREDENTIALS_FILE")
+	switch {
+	case a.CredentialsFile != "":
+		id, err := fileIdentity(ctx, a.CredentialsFile, a.profile())
+		if id.empty {
+			id.warn("%s has no credentials, so those of the pod or machine are used", id.description)
+		}
+		return id, err
+	case a.Profile != "":
+		return profileIdentity(ctx, a.Profile, shared)
+	case os.Getenv("AWS_ACCESS_KEY_ID") != "" || shared == "":
+		return environmentIdentity(ctx)
+	}
+	id, err := fileIdentity(ctx, shared, a.profile())
+	if err == nil && !id.empty {
+		return id, nil
+	}
+	if err != nil && !isAbsentProfile(err) {
+		return Identity{}, err
+	}
+	id, err = environmentIdentity(ctx)
+	id.warn("the file %s of AWS_SHARED_CREDENTIALS_FILE has no credentials for profile %s, so those of the environment, pod or machine are used", shared, a.profile())
+	return id, err
+}
+
+func (id *Identity) warn(format string, args ...any) {
+	id.Warnings = append(id.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (a Access) profile() string {
+	for _, name := range []string{a.Profile, os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE")} {
+		if name != "" {
+			return name
+		}
+	}
+	return "default"
+}
+
+// fileIdentity takes a profile from one file, read as credentials and as
+// configuration, so that both [name] and [profile name] are found.
+func fileIdentity(ctx context.Context, file, profile string) (Identity, error) {
+	id := Identity{
+		description: fmt.Sprintf("profile %s of %s", profile, file),
+		profile:     profile,
+		pinned:      true,
+		configFiles: []string{file},
+		credFiles:   []string{file},
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Identity{}, id.fault(err)
+	}
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		return Identity{}, id.fault(errors.New("the file begins with a byte order mark; save it as UTF-8 without one"))
+	}
+	p, err := id.load(ctx)
+	if err != nil {
+		return Identity{}, id.fault(fmt.Errorf("%w; %s", err, sections(data)))
+	}
+	id.empty = !hasCredentials(p)
+	return id, nil
+}
+
+// profileIdentity takes a profile from the files of the environment or of the
+// home directory.
+func profileIdentity(ctx context.Context, profile, shared string) (Identity, error) {
+	id := Identity{
+		description: "profile " + profile,
+		profile:     profile,
+		pinned:      true,
+		configFiles: []string{homeFile("AWS_CONFIG_FILE", "config")},
+		credFiles:   []string{homeFile("AWS_SHARED_CREDENTIALS_FILE", "credentials")},
+	}
+	if shared != "" {
+		id.configFiles = append(id.configFiles, shared)
+	}
+	if _, err := id.load(ctx); err != nil {
+		return Identity{}, id.fault(fmt.Errorf("%w (looked in %s)", err, strings.Join(append(id.configFiles, id.credFiles...), ", ")))
+	}
+	return id, nil
+}
+
+// environmentIdentity leaves the choice to the SDK's own chain.
+func environmentIdentity(ctx context.Context) (Identity, error) {
+	id := Identity{
+		description: "the environment, the pod or the machine",
+		profile:     Access{}.profile(),
+		configFiles: []string{homeFile("AWS_CONFIG_FILE", "config")},
+		credFiles:   []string{homeFile("AWS_SHARED_CREDENTIALS_FILE", "credentials")},
+	}
+	if _, err := id.load(ctx); err != nil && !isAbsentProfile(err) {
+		return Identity{}, id.fault(err)
+	}
+	return id, nil
+}
+
+func homeFile(variable, name string) string {
+	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return name // a pod without a home directory has no such file
+	}
+	return filepath.Join(home, ".aws", name)
+}
+
+// load reads the profile and notes its region and what it was read from.
+func (id *Identity) load(ctx context.Context) (awsconfig.SharedConfig, error) {
+	sum := sha256.New()
+	for _, file := range append(id.configFiles, id.credFiles...) {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			sum.Write(data)
+		}
+	}
+	sum.Sum(id.content[:0])
+	p, err := awsconfig.LoadSharedConfigProfile(ctx, id.profile, func(o *awsconfig.LoadSharedConfigOptions) {
+		o.ConfigFiles, o.CredentialsFiles = id.configFiles, id.credFiles
+	})
+	id.Region = p.Region
+	return p, err
+}
+
+func (id Identity) fault(err error) error {
+	return &fault.Error{Code: CodeCredentialsFile, What: "error reading credentials from " + id.description, Err: err}
+}
+
+func isAbsentProfile(err error) bool {
+	var absent awsconfig.SharedConfigProfileNotExistError
+	return errors.As(err, &absent) || errors.Is(err, fs.ErrNotExist)
+}
+
+func hasCredentials(p awsconfig.SharedConfig) bool {
+	return p.Credentials.HasKeys() || p.RoleARN != "" || p.SourceProfileName != "" || p.CredentialSource != "" ||
+		p.WebIdentityTokenFile != "" || p.SSOSessionName != "" || p.SSOStartURL != "" || p.LoginSession != "" ||
+		p.CredentialProcess != ""
+}
+
+// sections names the profiles of a credentials file, and nothing else of it.
+func sections(data []byte) string {
+	var names []string
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		if end := strings.IndexByte(line, ']'); strings.HasPrefix(line, "[") && end > 0 {
+			names = append(names, line[:end+1])
+		}
+	}
+	if len(names) == 0 {
+		return "the file has no section such as [default]"
+	}
+	return "the file has " + strings.Join(names, " ")
+}
+
+// Config returns a configuration for clients of AWS services. region is where
+// tokens are requested, "" for AWS_REGION, AWS_DEFAULT_REGION, the profile's
+// region or us-east-1. Credentials are not requested yet; they renew themselves.
+func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, region string) (aws.Config, error) {
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithHTTPClient(client),
+		awsconfig.WithRegion(region),
+		awsconfig.WithDefaultRegion(fallbackRegion),
+		awsconfig.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+		awsconfig.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = credentialMargin }),
+		awsconfig.WithSharedConfigFiles(id.configFiles),
+		awsconfig.WithSharedCredentialsFiles(id.credFiles),
+	}
+	if id.pinned {
+		// Naming the profile makes the SDK ignore what the environment holds.
+		options = append(options, awsconfig.WithSharedConfigProfile(id.profile))
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return aws.Config{}, id.fault(err)
+	}
+	return cfg, nil
+}
+
+// Retrieve requests credentials within a time limit and names their source.
+func (id Identity) Retrieve(ctx context.Context, cfg aws.Config) (source string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, credentialTime)
+	defer cancel()
+	c, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return "", &fault.Error{Code: CodeNoCredentials, What: "error getting credentials from " + id.description, Err: plain(err)}
+	}
+	if c.Expired() {
+		return "", &fault.Error{Code: CodeExpiredToken, What: "the credentials from " + id.description + " have expired"}
+	}
+	return sourceName(c), nil
+}
+
+// sourceName names the provider in words where the SDK's name needs them.
+func sourceName(c aws.Credentials) string {
+	name, detail, _ := strings.Cut(c.Source, ": ")
+	words := map[string]string{
+		"SharedConfigCredentials":     "keys in file " + detail,
+		"EnvConfigCredentials":        "keys in the environment",
+		"WebIdentityCredentials":      "web identity token",
+		"AssumeRoleProvider":          "assumed role",
+		"EC2RoleProvider":             "role of the machine",
+		"CredentialsEndpointProvider": "container credentials endpoint",
+		"ProcessProvider":             "credential_process",
+		"SSOProvider":                 "single sign-on",
+	}[name]
+	if words == "" {
+		return c.Source
+	}
+	return words
+}

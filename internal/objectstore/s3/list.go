@@ -1,0 +1,136 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// ListCommonPrefixes implements sdk.ObjectStore.
+func (s *Store) ListCommonPrefixes(ctx context.Context, bucket, prefix, delimiter string) ([]string, error) {
+	l, err := s.location()
+	if err != nil {
+		return nil, err
+	}
+	_, prefixes, err := l.list(ctx, query{bucket, prefix, delimiter})
+	if err != nil {
+		return nil, l.explain("error listing common prefixes of "+bucket+"/"+prefix, err)
+	}
+	return prefixes, nil
+}
+
+// ListObjects implements sdk.ObjectStore. Keys are in descending order: servers
+// that keep folders as objects can remove a folder only after its content.
+func (s *Store) ListObjects(ctx context.Context, bucket, prefix string) ([]string, error) {
+	l, err := s.location()
+	if err != nil {
+		return nil, err
+	}
+	keys, _, err := l.list(ctx, query{bucket, prefix, ""})
+	if err != nil {
+		return nil, l.explain("error listing objects of "+bucket+"/"+prefix, err)
+	}
+	slices.Reverse(keys)
+	return keys, nil
+}
+
+// query is what to list.
+type query struct{ bucket, prefix, delimiter string }
+
+// page is one answer to a query.
+type page struct {
+	keys, prefixes []string
+	more           bool
+	next           string // where the next page begins, "" when the server did not say
+}
+
+// list returns all keys and all common prefixes, each once and in order.
+func (l *location) list(ctx context.Context, q query) (keys, prefixes []string, err error) {
+	keys, prefixes, err = listPages(ctx, q, l.listV2)
+	if errors.Is(err, errNoProgress) {
+		l.log.Info("the server answers ListObjectsV2 without a usable continuation token, so ListObjects is used", "bucket", q.bucket)
+		keys, prefixes, err = listPages(ctx, q, l.listV1)
+	}
+	slices.Sort(keys)
+	slices.Sort(prefixes)
+	return slices.Compact(keys), slices.Compact(prefixes), err
+}
+
+// errNoProgress says that a server claims to have more and does not get there.
+var errNoProgress = errors.New("the server says that the list goes on, but does not continue it")
+
+// listPages collects the pages from the first to the last.
+func listPages(ctx context.Context, q query, get func(context.Context, query, string) (page, error)) (keys, prefixes []string, err error) {
+	seen := map[string]bool{"": true}
+	for at := ""; ; {
+		p, err := get(ctx, q, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys, prefixes = append(keys, p.keys...), append(prefixes, p.prefixes...)
+		if !p.more {
+			return keys, prefixes, nil
+		}
+		if seen[p.next] {
+			return nil, nil, errNoProgress
+		}
+		seen[p.next] = true
+		at = p.next
+	}
+}
+
+func (l *location) listV2(ctx context.Context, q query, token string) (page, error) {
+	out, err := l.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket:            &q.bucket,
+		Prefix:            optional(q.prefix),
+		Delimiter:         optional(q.delimiter),
+		ContinuationToken: optional(token),
+	})
+	if err != nil {
+		return page{}, err
+	}
+	return newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextContinuationToken)), nil
+}
+
+// listV1 continues behind the last name of a page when the server does not say
+// where, which it has to do with a delimiter only.
+func (l *location) listV1(ctx context.Context, q query, marker string) (page, error) {
+	out, err := l.client.ListObjects(ctx, &s3.ListObjectsInput{
+		Bucket:    &q.bucket,
+		Prefix:    optional(q.prefix),
+		Delimiter: optional(q.delimiter),
+		Marker:    optional(marker),
+	})
+	if err != nil {
+		return page{}, err
+	}
+	p := newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
+	if p.more && p.next == "" {
+		for _, name := range append(p.keys, p.prefixes...) {
+			p.next = max(p.next, name)
+		}
+	}
+	if p.more && p.next <= marker {
+		return page{}, errNoProgress
+	}
+	return p, nil
+}
+
+func newPage(contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) page {
+	p := page{more: aws.ToBool(more), next: next}
+	for _, o := range contents {
+		if o.Key != nil {
+			p.keys = append(p.keys, *o.Key)
+		}
+	}
+	for _, c := range prefixes {
+		if c.Prefix != nil {
+			p.prefixes = append(p.prefixes, *c.Prefix)
+		}
+	}
+	return p
+}

@@ -1,0 +1,107 @@
+package s3
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"errors"
+	"fmt"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// ObjectExists implements sdk.ObjectStore.
+func (s *Store) ObjectExists(ctx context.Context, bucket, key string) (bool, error) {
+	l, err := s.location()
+	if err != nil {
+		return false, err
+	}
+	_, err = l.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket:               &bucket,
+		Key:                  &key,
+		SSECustomerAlgorithm: l.encryption.customer.algorithm,
+		SSECustomerKey:       l.encryption.customer.key,
+		SSECustomerKeyMD5:    l.encryption.customer.md5,
+	})
+	switch {
+	case err == nil:
+		return true, nil
+	case statusOf(err) == http.StatusNotFound:
+		return false, nil
+	}
+	what := "error checking whether object " + key + " exists"
+	if statusOf(err) == http.StatusForbidden {
+		return false, &fault.Error{
+			Code: CodeAccessDenied, What: what, Err: plain(err),
+			Fix: CodeAccessDenied.Fix + "; without s3:ListBucket S3 answers 403 for objects that do not exist",
+		}
+	}
+	return false, l.explain(what, err)
+}
+
+// DeleteObject implements sdk.ObjectStore.
+func (s *Store) DeleteObject(ctx context.Context, bucket, key string) error {
+	l, err := s.location()
+	if err != nil {
+		return err
+	}
+	_, err = l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "NoSuchKey" {
+		return nil
+	}
+	return l.explain("error deleting object "+key, err)
+}
+
+// maxSignedTime is the longest life of a signed URL.
+const maxSignedTime = 7 * 24 * time.Hour
+
+// CreateSignedURL implements sdk.ObjectStore. With a customer key a download has
+// to send the three SSE-C headers, since S3 knows no other way.
+func (s *Store) CreateSignedURL(ctx context.Context, bucket, key string, ttl time.Duration) (string, error) {
+	l, err := s.location()
+	if err != nil {
+		return "", err
+	}
+	what := "error signing a URL for object " + key
+	if ttl <= 0 || ttl > maxSignedTime {
+		return "", &fault.Error{What: what, Err: fmt.Errorf("a signed URL lives for up to %v, not for %v", maxSignedTime, ttl)}
+	}
+	if err := l.renewCredentials(ctx, ttl); err != nil {
+		return "", l.explain(what, err)
+	}
+	signed, err := l.presign.PresignGetObject(ctx, &s3.GetObjectInput{
+		Bucket:               &bucket,
+		Key:                  &key,
+		SSECustomerAlgorithm: l.encryption.customer.algorithm,
+		SSECustomerKey:       l.encryption.customer.key,
+		SSECustomerKeyMD5:    l.encryption.customer.md5,
+	}, s3.WithPresignExpires(ttl), func(o *s3.PresignOptions) {
+		o.ClientOptions = append(o.ClientOptions, func(o *s3.Options) {
+			o.APIOptions = append(o.APIOptions, stripOperationName)
+		})
+	})
+	if err != nil {
+		return "", l.explain(what, err)
+	}
+	return signed.URL, nil
+}
+
+// renewCredentials requests new credentials when those at hand, and with them a
+// URL, end before ttl.
+func (l *location) renewCredentials(ctx context.Context, ttl time.Duration) error {
+	c, err := l.cfg.Credentials.Retrieve(ctx)
+	if err != nil || !c.CanExpire || time.Until(c.Expires) > ttl {
+		return err
+	}
+	if cache, ok := l.cfg.Credentials.(*aws.CredentialsCache); ok {
+		cache.Invalidate()
+		_, err = cache.Retrieve(ctx)
+	}
+	return err
+}

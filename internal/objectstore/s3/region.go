@@ -1,0 +1,83 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// fallbackRegion is what requests are signed for when nothing names a region.
+// Other servers than AWS accept it, as it is the default of most clients.
+const fallbackRegion = "us-east-1"
+
+// environmentRegion returns the region that environment or profile name.
+func environmentRegion(id Identity) string {
+	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), id.Region)
+}
+
+// Region asks S3 for the region of a bucket, without credentials. hint is a
+// region of the same partition: buckets in China are not known elsewhere.
+func Region(ctx context.Context, cfg aws.Config, bucket, hint string) (string, error) {
+	cfg = cfg.Copy()
+	cfg.Credentials = aws.AnonymousCredentials{}
+	cfg.Region = cmp.Or(hint, fallbackRegion)
+	client := s3.NewFromConfig(cfg, clientOptions)
+	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
+	if err == nil && aws.ToString(out.BucketRegion) != "" {
+		return *out.BucketRegion, nil
+	}
+	if region := regionHeader(err); region != "" {
+		return region, nil
+	}
+	what := fmt.Sprintf("error finding the region of bucket %s", bucket)
+	var resp *awshttp.ResponseError
+	switch {
+	case err == nil:
+		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: errors.New("the server did not name it")}
+	case errors.As(err, &resp) && resp.HTTPStatusCode() == http.StatusNotFound:
+		return "", &fault.Error{Code: CodeNoSuchBucket, What: what, Err: errors.New("the bucket does not exist")}
+	case errors.As(err, &resp):
+		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: fmt.Errorf("the server answered %d without naming it", resp.HTTPStatusCode())}
+	}
+	return "", connectionFault(what, err)
+}
+
+// discover returns the region of the configured bucket. s.init is held.
+func (s *Store) discover(ctx context.Context, p *prepared, client *awshttp.BuildableClient) (string, error) {
+	bucket, hint := p.settings.bucket, environmentRegion(p.identity)
+	if bucket == "" {
+		return "", &fault.Error{Code: CodeRegionUnknown, What: "the config has neither a region nor a bucket to find it by"}
+	}
+	where := hint + "/" + bucket
+	if region, ok := s.regions[where]; ok {
+		return region, nil
+	}
+	cfg, err := p.identity.Config(ctx, client, hint)
+	if err != nil {
+		return "", err
+	}
+	region, err := Region(ctx, cfg, bucket, hint)
+	if err != nil {
+		return "", err
+	}
+	s.regions[where] = region
+	return region, nil
+}
+
+// regionHeader returns the region that an S3 error response names.
+func regionHeader(err error) string {
+	var resp *awshttp.ResponseError
+	if !errors.As(err, &resp) || resp.Response == nil {
+		return ""
+	}
+	return resp.Response.Header.Get("X-Amz-Bucket-Region")
+}

@@ -1,0 +1,269 @@
+package s3
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// Store is an [sdk.ObjectStore] in an S3 bucket.
+type Store struct {
+	log *slog.Logger
+
+	current atomic.Pointer[location]
+
+	init    sync.Mutex               // held by Init
+	regions map[string]string        // what discovery found, by hint and bucket
+	modes   map[[2]string]*integrity // what servers take, by endpoint and bucket
+}
+
+var (
+	_ sdk.ObjectStore = (*Store)(nil)
+	_ sdk.Configured  = (*Store)(nil)
+	_ sdk.Checked     = (*Store)(nil)
+)
+
+// New returns a store that has no configuration yet.
+func New(log *slog.Logger) *Store {
+	return &Store{log: log, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
+}
+
+// ConfigKeys implements sdk.Configured.
+func (s *Store) ConfigKeys() config.Keys { return configKeys() }
+
+// location is the state that one configuration leads to. It does not change.
+type location struct {
+	fingerprint [sha256.Size]byte
+	log         *slog.Logger
+
+	region  string
+	tls     bool
+	cfg     aws.Config
+	client  *s3.Client
+	presign *s3.PresignClient
+
+	encryption   encryption
+	tagging      *string
+	storageClass string
+	acl          string
+	integrity    *integrity
+
+	pool        *transfer.Pool
+	concurrency int
+}
+
+// Init implements sdk.ObjectStore. All that can be checked without the network
+// is checked first. With the configuration and the files that it had before it
+// returns at once.
+func (s *Store) Init(ctx context.Context, configuration map[string]string) error {
+	s.init.Lock()
+	defer s.init.Unlock()
+	p, err := prepare(ctx, configuration)
+	if err != nil {
+		return err
+	}
+	previous := s.current.Load()
+	if previous != nil && previous.fingerprint == p.fingerprint {
+		return nil
+	}
+	for _, warning := range p.settings.warnings {
+		s.log.Warn(warning)
+	}
+	l, err := s.connect(ctx, p, previous)
+	if err != nil {
+		return err
+	}
+	s.current.Store(l)
+	return nil
+}
+
+// prepared is a configuration with the local files that belong to it.
+type prepared struct {
+	settings    settings
+	identity    Identity
+	key         []byte // SSE-C key of a file
+	fingerprint [sha256.Size]byte
+}
+
+// prepare checks a configuration and reads its files.
+func prepare(ctx context.Context, configuration map[string]string) (*prepared, error) {
+	s, err := parseSettings(configuration)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := s.trust.bundle()
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.access.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.warnings = append(s.warnings, id.Warnings...)
+	p := &prepared{identity: id}
+	if s.customerKeyFile != "" {
+		if p.key, err = s.readCustomerKeyFile(); err != nil {
+			return nil, err
+		}
+	}
+	p.settings = s
+
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(configuration)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
+	}
+	for _, data := range [][]byte{bundle, id.content[:], p.key} {
+		fmt.Fprintf(sum, "%d\n", len(data))
+		sum.Write(data)
+	}
+	sum.Sum(p.fingerprint[:0])
+	return p, nil
+}
+
+// connect finds out what only the network knows, and builds the clients.
+func (s *Store) connect(ctx context.Context, p *prepared, previous *location) (*location, error) {
+	set := &p.settings
+	if set.customerKeySecret.name != "" {
+		key, err := readCustomerKeySecret(ctx, set.customerKeySecret)
+		if err != nil {
+			return nil, err
+		}
+		p.key = key
+	}
+	if p.key != nil {
+		set.encryption = newCustomerEncryption(p.key)
+	}
+	cfg, err := s.configure(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if p.identity.pinned {
+		if _, err := p.identity.Retrieve(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return s.build(p, cfg, previous), nil
+}
+
+// configure returns the AWS configuration with the region of the bucket.
+func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) {
+	client, err := p.settings.trust.HTTPClient()
+	if err != nil {
+		return aws.Config{}, err
+	}
+	// With an endpoint of one's own the location's region is a name that only
+	// that server knows, so tokens are requested in the environment's.
+	tokenRegion := ""
+	region := p.settings.region
+	if p.settings.endpoint == "" {
+		if region == "" {
+			if region, err = s.discover(ctx, p, client); err != nil {
+				return aws.Config{}, err
+			}
+		}
+		tokenRegion = region
+	}
+	cfg, err := p.identity.Config(ctx, client, tokenRegion)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	if region != "" {
+		cfg.Region = region
+	}
+	return cfg, nil
+}
+
+func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location {
+	set := p.settings
+	l := &location{
+		fingerprint:  p.fingerprint,
+		log:          s.log,
+		region:       cfg.Region,
+		cfg:          cfg,
+		client:       newClient(cfg, set.endpoint, set.pathStyle),
+		encryption:   set.encryption,
+		tagging:      optional(set.tagging),
+		storageClass: set.storageClass,
+		acl:          set.acl,
+		concurrency:  set.concurrency,
+	}
+	public := l.client
+	if set.publicEndpoint != "" {
+		public = newClient(cfg, set.publicEndpoint, set.pathStyle)
+	}
+	l.presign = s3.NewPresignClient(public)
+	l.tls = !strings.HasPrefix(aws.ToString(l.client.Options().BaseEndpoint), "http://")
+
+	l.integrity = s.integrity(set)
+	l.pool = transfer.NewPool(set.partSize, set.concurrency+1)
+	if previous != nil && previous.pool.Size() == set.partSize && previous.concurrency == set.concurrency {
+		l.pool = previous.pool
+	}
+	return l
+}
+
+// integrity returns what is known about the server's checksums. An algorithm that
+// the configuration fixes starts anew.
+func (s *Store) integrity(set settings) *integrity {
+	if set.checksum.fixed {
+		return newIntegrity(set.checksum, s.log)
+	}
+	where := [2]string{set.endpoint, set.bucket}
+	if s.modes[where] == nil {
+		s.modes[where] = newIntegrity(set.checksum, s.log)
+	}
+	return s.modes[where]
+}
+
+// location returns the state of the last Init that succeeded.
+func (s *Store) location() (*location, error) {
+	if l := s.current.Load(); l != nil {
+		return l, nil
+	}
+	return nil, &fault.Error{Code: CodeNotReady, What: "the store was used before its configuration"}
+}
+
+// PutObject implements sdk.ObjectStore.
+func (s *Store) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
+	l, err := s.location()
+	if err != nil {
+		return err
+	}
+	u := &upload{location: l, bucket: bucket, key: key}
+	_, err = transfer.Upload(ctx, body, transfer.UploadOptions{
+		Pool:        l.pool,
+		Concurrency: l.concurrency,
+		MaxParts:    maxParts,
+		MaxPartSize: maxPartSize,
+	}, u)
+	return l.explain("error putting object "+key, err)
+}
+
+// GetObject implements sdk.ObjectStore.
+func (s *Store) GetObject(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
+	l, err := s.location()
+	if err != nil {
+		return nil, err
+	}
+	d := &download{location: l, bucket: bucket, key: key}
+	r, err := transfer.Download(ctx, transfer.DownloadOptions{Pool: l.pool, Concurrency: rangesInFlight}, d.open)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	return &reader{ReadCloser: r, download: d}, nil
+}

@@ -1,0 +1,190 @@
+package s3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// Time limits of the connection to a service. There is none for a whole request:
+// a part of 5 GiB over a slow line is legitimate, one that stands still is not.
+const (
+	connectTime  = 10 * time.Second
+	headerTime   = 5 * time.Minute // servers assemble large objects before they answer
+	stallTime    = 2 * time.Minute
+	idleConnTime = 90 * time.Second
+)
+
+// Trust says which certificates a location trusts.
+type Trust struct {
+	CACert     string // PEM, besides the system's and those of AWS_CA_BUNDLE
+	SkipVerify bool
+}
+
+// bundle returns the certificates besides the system's.
+func (t Trust) bundle() ([]byte, error) {
+	pem := []byte(t.CACert)
+	if err := checkPEM("config key caCert", pem); len(pem) > 0 && err != nil {
+		return nil, err
+	}
+	path := os.Getenv("AWS_CA_BUNDLE")
+	if path == "" {
+		return pem, nil
+	}
+	extra, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &fault.Error{Code: CodeCABundle, What: "error reading the file of AWS_CA_BUNDLE", Err: err}
+	}
+	if err := checkPEM("the file "+path+" of AWS_CA_BUNDLE", extra); err != nil {
+		return nil, err
+	}
+	return append(append(pem, '\n'), extra...), nil
+}
+
+func checkPEM(name string, pem []byte) error {
+	if x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil
+	}
+	return &fault.Error{Code: CodeCABundle, What: name + " holds no PEM certificate"}
+}
+
+// roots returns the certificates to verify against; nil stands for the system's.
+func (t Trust) roots() (*x509.CertPool, error) {
+	pem, err := t.bundle()
+	if err != nil || len(pem) == 0 || t.SkipVerify {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		// A container may have no certificates of its own.
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return pool, nil
+}
+
+// HTTPClient returns a client for AWS services and stores that speak their
+// protocols. It obeys the proxy variables of the environment.
+func (t Trust) HTTPClient() (*awshttp.BuildableClient, error) {
+	roots, err := t.roots()
+	if err != nil {
+		return nil, err
+	}
+	return awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+		tr.Proxy = proxyFromEnvironment()
+		tr.DialContext = dial
+		tr.TLSClientConfig = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            roots,
+			InsecureSkipVerify: t.SkipVerify,
+			ClientSessionCache: tls.NewLRUClientSessionCache(0),
+		}
+		tr.TLSHandshakeTimeout = connectTime
+		tr.ResponseHeaderTimeout = headerTime
+		tr.IdleConnTimeout = idleConnTime
+		// Up to 32 parts at a time, twice that for what a retry leaves behind.
+		tr.MaxIdleConns, tr.MaxIdleConnsPerHost = 128, 64
+		tr.ReadBufferSize, tr.WriteBufferSize = 64<<10, 64<<10
+		// One connection carries one request: servers and middleboxes limit the
+		// rate of a connection, so that streams of HTTP/2 would share one limit.
+		tr.ForceAttemptHTTP2 = false
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetHTTP1(true)
+	}), nil
+}
+
+// proxyFromEnvironment leaves out the link-local addresses at which clouds serve
+// the credentials of a machine or pod.
+func proxyFromEnvironment() func(*http.Request) (*url.URL, error) {
+	proxy := httpproxy.FromEnvironment().ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) {
+		if a, err := netip.ParseAddr(r.URL.Hostname()); err == nil && (a.IsLinkLocalUnicast() || metadataIPv6.Contains(a)) {
+			return nil, nil
+		}
+		return proxy(r.URL)
+	}
+}
+
+// metadataIPv6 holds the IPv6 addresses of AWS' metadata and pod identity
+// services.
+var metadataIPv6 = netip.MustParsePrefix("fd00:ec2::/32")
+
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: connectTime, KeepAlive: 30 * time.Second}
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &writeGuard{c}, nil
+}
+
+// writeGuard fails a write that makes no progress.
+type writeGuard struct{ net.Conn }
+
+func (c *writeGuard) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// errStalled says that a body stood still for too long.
+var errStalled = errors.New("no data arrived for " + stallTime.String())
+
+// readGuard fails the body of a response when a read makes no progress.
+type readGuard struct {
+	client aws.HTTPClient
+	limit  time.Duration
+}
+
+// Do implements aws.HTTPClient.
+func (g readGuard) Do(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	resp, err := g.client.Do(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return resp, err
+	}
+	b := &guardedBody{ReadCloser: resp.Body, limit: g.limit, cancel: cancel}
+	b.timer = time.AfterFunc(g.limit, cancel)
+	b.timer.Stop()
+	resp.Body = b
+	return resp, nil
+}
+
+type guardedBody struct {
+	io.ReadCloser
+	limit  time.Duration
+	cancel context.CancelFunc
+	timer  *time.Timer
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.limit)
+	n, err := b.ReadCloser.Read(p)
+	if !b.timer.Stop() && n == 0 && err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return n, err
+}
+
+func (b *guardedBody) Close() error {
+	b.timer.Stop()
+	b.cancel()
+	return b.ReadCloser.Close()
+}

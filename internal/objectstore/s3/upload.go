@@ -1,0 +1,156 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+)
+
+// Limits of the S3 API for multipart uploads.
+const (
+	maxParts    = 10000
+	maxPartSize = 5 << 30
+)
+
+var contentType = aws.String("application/octet-stream")
+
+// upload is a transfer.Target. Bodies are given to the SDK as bytes.Reader: their
+// length is known, and they can be sent again.
+type upload struct {
+	*location
+	bucket, key string
+	id          *string
+	mode        checksumMode // that the multipart upload was begun with
+}
+
+// Put implements transfer.Target.
+func (u *upload) Put(ctx context.Context, body []byte) error {
+	return u.integrity.send(func(mode checksumMode) error {
+		sums := mode.sums(body, u.tls)
+		_, err := u.client.PutObject(sums.context(ctx), &s3.PutObjectInput{
+			Bucket:               &u.bucket,
+			Key:                  &u.key,
+			Body:                 bytes.NewReader(body),
+			ContentType:          contentType,
+			ContentMD5:           sums.contentMD5,
+			ChecksumCRC32:        sums.crc32,
+			ChecksumCRC32C:       sums.crc32c,
+			ChecksumCRC64NVME:    sums.crc64nvme,
+			ChecksumSHA1:         sums.sha1,
+			ChecksumSHA256:       sums.sha256,
+			Tagging:              u.tagging,
+			StorageClass:         types.StorageClass(u.storageClass),
+			ACL:                  types.ObjectCannedACL(u.acl),
+			ServerSideEncryption: types.ServerSideEncryption(aws.ToString(u.encryption.algorithm)),
+			SSEKMSKeyId:          u.encryption.kmsKey,
+			SSECustomerAlgorithm: u.encryption.customer.algorithm,
+			SSECustomerKey:       u.encryption.customer.key,
+			SSECustomerKeyMD5:    u.encryption.customer.md5,
+		})
+		return err
+	})
+}
+
+// Begin implements transfer.Target.
+func (u *upload) Begin(ctx context.Context) error {
+	return u.integrity.send(func(mode checksumMode) error {
+		out, err := u.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+			Bucket:               &u.bucket,
+			Key:                  &u.key,
+			ContentType:          contentType,
+			ChecksumAlgorithm:    mode.sdkAlgorithm(),
+			Tagging:              u.tagging,
+			StorageClass:         types.StorageClass(u.storageClass),
+			ACL:                  types.ObjectCannedACL(u.acl),
+			ServerSideEncryption: types.ServerSideEncryption(aws.ToString(u.encryption.algorithm)),
+			SSEKMSKeyId:          u.encryption.kmsKey,
+			SSECustomerAlgorithm: u.encryption.customer.algorithm,
+			SSECustomerKey:       u.encryption.customer.key,
+			SSECustomerKeyMD5:    u.encryption.customer.md5,
+		})
+		if err != nil {
+			return err
+		}
+		if aws.ToString(out.UploadId) == "" {
+			return errors.New("the server began a multipart upload without an upload id")
+		}
+		u.id, u.mode = out.UploadId, mode
+		return nil
+	})
+}
+
+// Part implements transfer.Target.
+func (u *upload) Part(ctx context.Context, n int, body []byte) (types.CompletedPart, error) {
+	number := aws.Int32(int32(n))
+	var part types.CompletedPart
+	err := u.integrity.send(func(mode checksumMode) error {
+		sums := mode.sums(body, u.tls)
+		out, err := u.client.UploadPart(sums.context(ctx), &s3.UploadPartInput{
+			Bucket:               &u.bucket,
+			Key:                  &u.key,
+			UploadId:             u.id,
+			PartNumber:           number,
+			Body:                 bytes.NewReader(body),
+			ContentMD5:           sums.contentMD5,
+			ChecksumCRC32:        sums.crc32,
+			ChecksumCRC32C:       sums.crc32c,
+			ChecksumCRC64NVME:    sums.crc64nvme,
+			ChecksumSHA1:         sums.sha1,
+			ChecksumSHA256:       sums.sha256,
+			SSECustomerAlgorithm: u.encryption.customer.algorithm,
+			SSECustomerKey:       u.encryption.customer.key,
+			SSECustomerKeyMD5:    u.encryption.customer.md5,
+		})
+		if err != nil {
+			return err
+		}
+		part = types.CompletedPart{
+			PartNumber:        number,
+			ETag:              out.ETag,
+			ChecksumCRC32:     sums.crc32,
+			ChecksumCRC32C:    sums.crc32c,
+			ChecksumCRC64NVME: sums.crc64nvme,
+			ChecksumSHA1:      sums.sha1,
+			ChecksumSHA256:    sums.sha256,
+		}
+		return nil
+	})
+	return part, err
+}
+
+// Commit implements transfer.Target.
+func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error {
+	input := &s3.CompleteMultipartUploadInput{
+		Bucket:          &u.bucket,
+		Key:             &u.key,
+		UploadId:        u.id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	}
+	if u.mode.algorithm != "" {
+		// A server can verify the parts' checksums only with the key.
+		input.SSECustomerAlgorithm = u.encryption.customer.algorithm
+		input.SSECustomerKey = u.encryption.customer.key
+		input.SSECustomerKeyMD5 = u.encryption.customer.md5
+	}
+	_, err := u.client.CompleteMultipartUpload(ctx, input)
+	return err
+}
+
+// Abort implements transfer.Target.
+func (u *upload) Abort(ctx context.Context) error {
+	_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+		Bucket:   &u.bucket,
+		Key:      &u.key,
+		UploadId: u.id,
+	})
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload" {
+		return nil
+	}
+	return err
+}
