@@ -65,7 +65,7 @@ func (s *Stack) StartControlPlane(ctx context.Context) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := s.address()
+	address, err := s.clientAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -50,13 +50,24 @@ const (
 	stageInside = "inside"
 )
 
-// Enter makes s usable: it provides the given tools and runs the program again
-// in namespaces of its own. In the program that was started by hand it does
-// not return: it waits for the inner one and exits with its code. When the
-// outer program dies, by whatever signal, the kernel ends everything inside.
-//
-// Ports, if given, are the first ports that servers are bound to.
-func (s *Stack) Enter(needs []tools.Tool, ports ...int) {
+// Entry is what a program enters the stack with.
+type Entry struct {
+	// Needs are the tools to provide.
+	Needs []tools.Tool
+	// Detached lets the run outlive the process that started the program. Its
+	// folder is DetachedDir, so there is one for each user.
+	Detached bool
+	// Published is the number of servers, the first ones that clients are meant
+	// for, that can be reached from outside the namespace as well, at the same
+	// addresses.
+	Published int
+}
+
+// Enter makes s usable: it provides the tools and runs the program again in
+// namespaces of its own. In the program that was started by hand it does not
+// return: it waits for the inner one and exits with its code. When the outer
+// program dies, by whatever signal, the kernel ends everything inside.
+func (s *Stack) Enter(entry Entry) {
 	here, err := currentStage()
 	if err != nil {
 		fatal(err)
@@ -65,9 +76,12 @@ func (s *Stack) Enter(needs []tools.Tool, ports ...int) {
 	case stageInit:
 		os.Exit(runInit(here))
 	case stageInside:
+		if err := answerForwards(here); err != nil {
+			fatal(err)
+		}
 		s.stage = here
 	default:
-		os.Exit(runOutside(needs, ports))
+		os.Exit(runOutside(entry))
 	}
 }
 
@@ -84,31 +98,33 @@ func currentStage() (stage, error) {
 }
 
 // runOutside starts the inner program and returns its exit code.
-func runOutside(needs []tools.Tool, ports []int) int {
-	interrupted := make(chan os.Signal, 8)
-	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+func runOutside(entry Entry) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
 
-	if err := dieWithParent(); err != nil {
-		fatal(err)
+	if !entry.Detached {
+		if err := dieWithParent(); err != nil {
+			fatal(err)
+		}
 	}
-	commands, err := tools.Ensure(ctx, os.Stderr, needs...)
+	commands, err := tools.Ensure(ctx, os.Stderr, entry.Needs...)
 	if err != nil {
 		fatal(err)
 	}
-	run, err := newRun()
+	run, err := newRun(entry)
 	if err != nil {
 		fatal(err)
 	}
 	defer run.remove()
-	inner, err := startIsolated(stage{Dir: run.dir, Commands: commands, Ports: ports})
+	inner, err := startIsolated(run, stage{Dir: run.dir, Commands: commands}, entry.Published)
 	if err != nil {
 		run.remove()
 		fatal(err)
 	}
 	go func() {
-		for sig := range interrupted {
+		for sig := range signals {
 			_ = inner.Process.Signal(sig)
 		}
 	}()
@@ -117,18 +133,26 @@ func runOutside(needs []tools.Tool, ports []int) int {
 
 // startIsolated starts this program in the strongest isolation that the
 // machine allows.
-func startIsolated(next stage) (*exec.Cmd, error) {
+func startIsolated(run run, next stage, published int) (*exec.Cmd, error) {
+	forwards, err := openForwards(published)
+	if err != nil {
+		return nil, err
+	}
+	next.Ports = forwards.ports
 	var refusals []string
 	for _, level := range isolationLevels() {
 		next.Isolation = level
 		next.Name = stageInit
 		if level == loopback {
+			// The servers bind these ports themselves.
+			forwards.close()
 			next.Name = stageInside
 			fmt.Fprintf(os.Stderr, "stack: on the machine's own loopback interface (%s)\n", strings.Join(refusals, "; "))
 		}
 		cmd, err := startStage(next)
 		if err == nil {
-			return cmd, nil
+			forwards.serve(run.dir)
+			return cmd, run.record(level, cmd.Process.Pid)
 		}
 		refusals = append(refusals, fmt.Sprintf("%s: %v", level, err))
 	}

@@ -30,6 +30,8 @@ type MinIO struct {
 	Endpoint, TLSEndpoint string
 	// CAPEM is the certificate authority of the TLS endpoint.
 	CAPEM []byte
+	// CAFile is the path of the same.
+	CAFile string
 	// AccessKey and SecretKey may do everything.
 	AccessKey, SecretKey string
 	// KMSKeyID is the one key of the TLS endpoint.
@@ -90,12 +92,12 @@ func (s *Stack) startSecureMinIO(m *MinIO, options MinIOOptions) error {
 	if err != nil {
 		return err
 	}
-	m.CAPEM = ca.pem
+	m.CAPEM, m.CAFile = ca.pem, filepath.Join(certs, "ca.pem")
 	cert, key, err := ca.issue("minio")
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(certs, map[string][]byte{"public.crt": cert, "private.key": key}); err != nil {
+	if err := writeFiles(certs, map[string][]byte{"public.crt": cert, "private.key": key, "ca.pem": ca.pem}); err != nil {
 		return err
 	}
 	kmsKey := make([]byte, 32)
@@ -117,7 +119,7 @@ func (s *Stack) startMinIO(name string, m *MinIO, scheme string, options MinIOOp
 	if scheme == "http" {
 		certs = filepath.Join(certs, "none")
 	}
-	address, err := s.address()
+	address, err := s.clientAddress()
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -125,7 +127,7 @@ func (s *Stack) startMinIO(name string, m *MinIO, scheme string, options MinIOOp
 	env = append(env, "MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey,
 		"MINIO_SITE_REGION="+Region, "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off")
 	if options.Console {
-		at, err := s.address()
+		at, err := s.clientAddress()
 		if err != nil {
 			return nil, "", "", err
 		}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -31,11 +32,16 @@ type run struct {
 	lock *os.File
 }
 
-func newRun() (run, error) {
+func newRun(entry Entry) (run, error) {
 	removeStaleRuns()
 	// Plugin sockets are made below it and their paths are limited to 107
 	// bytes, hence the short name.
-	dir, err := os.MkdirTemp("", runPrefix)
+	dir, err := DetachedDir(), error(nil)
+	if entry.Detached {
+		err = os.Mkdir(dir, 0o700)
+	} else {
+		dir, err = os.MkdirTemp("", runPrefix)
+	}
 	if err != nil {
 		return run{}, err
 	}
@@ -46,16 +52,52 @@ func newRun() (run, error) {
 	return run{dir, lock}, nil
 }
 
+// lockFile is locked for as long as a run lasts.
+const lockFile = "lock"
+
+// errRunning is the error of locking a run that lasts.
+var errRunning = errors.New("the run is not over")
+
 func lockRun(dir string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return file, nil
 	}
-	return file, nil
+	_ = file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errRunning
+	}
+	return nil, fmt.Errorf("lock %s: %w", dir, err)
+}
+
+// entrance is how to stop a run and how to get into its namespaces. The
+// process ids are those outside.
+type entrance struct {
+	Isolation   isolation
+	Outer, Init int
+}
+
+const entranceFile = "entrance.json"
+
+func (r run) record(level isolation, initPID int) error {
+	text, err := json.Marshal(entrance{level, os.Getpid(), initPID})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir, entranceFile), text, 0o600)
+}
+
+func readEntrance(dir string) (entrance, error) {
+	var way entrance
+	text, err := os.ReadFile(filepath.Join(dir, entranceFile))
+	if err != nil {
+		return way, err
+	}
+	return way, json.Unmarshal(text, &way)
 }
 
 // remove kills what is left of the run and removes its folder, unless it is
@@ -77,7 +119,7 @@ func (r run) remove() {
 func removeStaleRuns() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), runPrefix+"*"))
 	for _, dir := range dirs {
-		info, err := os.Stat(filepath.Join(dir, "lock"))
+		info, err := os.Stat(filepath.Join(dir, lockFile))
 		// A young one may be about to be locked by the run that makes it.
 		if err != nil || time.Since(info.ModTime()) < 10*time.Second {
 			continue

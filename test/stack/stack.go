@@ -26,7 +26,7 @@ type Stack struct {
 
 	mu      sync.Mutex
 	servers []*server
-	ports   int // ports of stage.Ports that are taken
+	ports   int // how many of stage.Ports are taken
 
 	minio        shared[*MinIO]
 	controlPlane shared[*ControlPlane]
@@ -38,7 +38,7 @@ type Stack struct {
 // builds is not counted against the test timeout of the go command by much:
 // build the tools beforehand where that matters.
 func (s *Stack) Main(m *testing.M, needs ...tools.Tool) {
-	s.Enter(needs)
+	s.Enter(Entry{Needs: needs})
 	code := m.Run()
 	s.Close()
 	os.Exit(code)

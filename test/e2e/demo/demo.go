@@ -192,7 +192,7 @@ func (d *demo) compare(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%d objects differ\n%s\nidentical: %d of %d", len(differences), text.String(),
 			max(0, len(d.before)-len(differences)), len(d.before))
 	}
-	return fmt.Sprintf("%d objects, every field but those that -ignored lists", len(d.before)), nil
+	return fmt.Sprintf("%d objects, every field but those that --ignored lists", len(d.before)), nil
 }
 
 // checkLog stops Velero and checks that all plugin processes ended by

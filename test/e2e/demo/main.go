@@ -25,7 +25,7 @@ const pluginName = "velero-plugin-for-aws"
 const timeout = 5 * time.Minute
 
 func main() {
-	bin := flag.String("bin", "bin", "folder with the built plugins")
+	plugins := flag.String("plugins", "bin", "`folder` with the built plugins")
 	rules := flag.Bool("ignored", false, "print the fields that the comparison ignores, and exit")
 	keep := flag.Bool("keep", false, "keep the logs and data of the servers")
 	flag.Parse()
@@ -35,13 +35,13 @@ func main() {
 		}
 		return
 	}
-	plugin, err := findPlugin(*bin)
+	plugin, err := findPlugin(*plugins)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 	var servers stack.Stack
-	servers.Enter(tools.All())
+	servers.Enter(stack.Entry{Needs: tools.All()})
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,13 +61,13 @@ func main() {
 	}
 }
 
-func findPlugin(bin string) (string, error) {
-	path, err := filepath.Abs(filepath.Join(bin, pluginName))
+func findPlugin(dir string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(dir, pluginName))
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no plugin: %w; build it with make build, or name its folder with -bin", err)
+		return "", fmt.Errorf("no plugin: %w; build it with make build, or name its folder with --plugins", err)
 	}
 	return path, nil
 }

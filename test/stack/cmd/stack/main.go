@@ -1,0 +1,75 @@
+// Stack builds the servers of the tests, and keeps a cluster with Velero and
+// MinIO running to try things on.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+)
+
+const usage = `usage: stack COMMAND
+
+  build               build the servers that are missing
+  up [--plugins DIR]  start a control plane, MinIO and Velero, with the plugins
+                      in DIR (bin if not given), and keep them running
+  down                stop them
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "stack:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return errors.New("no command")
+	}
+	switch args[0] {
+	case "build":
+		_, err := tools.Ensure(ctx, os.Stderr, tools.All()...)
+		return err
+	case "up":
+		flags := flag.NewFlagSet("up", flag.ExitOnError)
+		plugins := flags.String("plugins", "bin", "`folder` with the built plugins")
+		_ = flags.Parse(args[1:])
+		return up(ctx, *plugins)
+	case keepRunning:
+		return serve(ctx, args[1:])
+	case "down":
+		return down(ctx)
+	default:
+		fmt.Fprint(os.Stderr, usage)
+		return fmt.Errorf("no command %q", args[0])
+	}
+}
+
+// stopGrace is what the servers may take to stop in order.
+const stopGrace = 20 * time.Second
+
+func down(ctx context.Context) error {
+	err := stack.StopDetached(ctx, stopGrace)
+	if errors.Is(err, stack.ErrNotRunning) {
+		fmt.Println("no stack is up")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println("stopped; no process is left")
+	return nil
+}
