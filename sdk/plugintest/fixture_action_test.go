@@ -51,13 +51,16 @@ func annotate(item *unstructured.Unstructured) {
 }
 
 // misbehaving does what an item's field do says.
-type misbehaving struct{ stamp }
+type misbehaving struct {
+	stamp
+	stdout *os.File // where to print besides; nil is nowhere
+}
 
 const misbehavingName = "example.io/misbehave"
 
 var errPanic = errors.New("an error on purpose") // the value of a panic; never changed
 
-func (misbehaving) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
+func (m misbehaving) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
 	do, _, _ := unstructured.NestedString(item.Object, "do")
 	switch do {
 	case "value":
@@ -69,6 +72,9 @@ func (misbehaving) Backup(_ context.Context, item *unstructured.Unstructured, _ 
 		return sdk.BackupResult{OperationID: selector.LabelSelector}, nil
 	case "print":
 		flood(os.Stdout)
+		if m.stdout != nil {
+			fmt.Fprintln(m.stdout, "stray")
+		}
 		flood(os.Stderr)
 	}
 	return sdk.BackupResult{}, nil

@@ -51,8 +51,6 @@ func beforeStart(fault string) {
 		fmt.Fprintln(os.Stderr, `{"@message":7,"@level":"info"}`)
 	case "logs an error":
 		fmt.Fprintln(os.Stderr, `{"@message":"all is well","@level":"error"}`)
-	case "prints to the first stdout":
-		keepStdout()
 	}
 }
 
@@ -62,17 +60,14 @@ func must(err error) {
 	}
 }
 
-// keepStdout prints to the pipe of the host from time to time.
-func keepStdout() {
+// hostPipe returns the pipe that the process was started with as stdout.
+func hostPipe(fault string) *os.File {
+	if fault != "prints to the first stdout" {
+		return nil
+	}
 	fd, err := syscall.Dup(1)
 	must(err)
-	go func() {
-		for stdout := os.NewFile(uintptr(fd), "stdout"); ; time.Sleep(10 * time.Millisecond) {
-			if _, err := fmt.Fprintln(stdout, "stray"); err != nil {
-				return
-			}
-		}
-	}()
+	return os.NewFile(uintptr(fd), "stdout")
 }
 
 // dieOnInterrupt ends the process at the signal that a terminal sends to all.
@@ -103,10 +98,35 @@ func (s *faultyStore) Init(ctx context.Context, config map[string]string) error 
 	case "forgets its configuration during Init":
 		s.config.Store(nil)
 		time.Sleep(time.Millisecond)
+	case "locks its store":
+		lock, err := os.OpenFile(filepath.Join(config["root"], "lock"), os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leaked = append(s.leaked, unlocker{lock})
 	case "opens a file at each Init":
 		s.leak()
 	}
 	return s.dirStore.Init(ctx, config)
+}
+
+// unlocker removes its file when it is closed.
+type unlocker struct{ *os.File }
+
+func (u unlocker) Close() error { return errors.Join(u.File.Close(), os.Remove(u.Name())) }
+
+// Close ends the process's use of the store.
+func (s *faultyStore) Close() error {
+	if s.fault == "ends slowly" {
+		time.Sleep(graceOfHost + time.Second)
+	}
+	var errs []error
+	for _, c := range s.leaked {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (s *faultyStore) leak() {
@@ -231,7 +251,7 @@ func (s *faultyStore) ListObjects(ctx context.Context, bucket, prefix string) ([
 				keys[i] = plain
 			}
 		}
-	case "lists nothing when broken":
+	case "lists nothing when broken", "lists nothing before Init":
 		err = nil
 	}
 	return keys, err

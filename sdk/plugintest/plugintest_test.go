@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
@@ -15,6 +17,9 @@ import (
 
 // faultVariable makes the test binary a plugin with that fault.
 const faultVariable = "PLUGINTEST_FIXTURE"
+
+// graceOfHost is how long the Velero server lets a plugin end.
+const graceOfHost = 2 * time.Second
 
 const (
 	noFault    = "none"
@@ -41,7 +46,7 @@ func servePlugin(fault string) {
 		return &faultyStore{dirStore: &dirStore{}, fault: fault}
 	})
 	p.BackupItemAction("example.io/stamp", action)
-	p.BackupItemAction(misbehavingName, misbehaving{})
+	p.BackupItemAction(misbehavingName, misbehaving{stdout: hostPipe(fault)})
 	p.RestoreItemAction("example.io/stamp", stamp{})
 	p.DeleteItemAction("example.io/stamp", stamp{})
 	p.ItemBlockAction("example.io/stamp", stamp{})
@@ -68,7 +73,7 @@ func fixture(t *testing.T, fault string) plugintest.Plugin {
 	}
 	p := plugintest.Plugin{
 		Path: path,
-		Env:  append(os.Environ(), faultVariable+"="+fault),
+		Env:  append(os.Environ(), faultVariable+"="+fault, "OADP_PLUGIN_CLIENT_TIMEOUT=3s"),
 		Store: &plugintest.StoreConfig{
 			Config:      map[string]string{"root": root, "url": files.URL},
 			Alternate:   map[string]string{"root": root},
@@ -103,7 +108,9 @@ func TestSoundPlugin(t *testing.T) {
 // TestNothingLeft checks that a run leaves nothing in the plugin's store.
 func TestNothingLeft(t *testing.T) {
 	p := fixture(t, noFault)
-	check(t, p, "store.round-trip")
+	if r := check(t, p, "store.round-trip"); r.Status != plugintest.Passed {
+		t.Error(r.Err)
+	}
 	for _, dir := range []string{"uploads", "bucket"} {
 		left, err := os.ReadDir(filepath.Join(p.Store.Config["root"], dir))
 		if err != nil || len(left) > 0 {
@@ -121,98 +128,128 @@ func check(t *testing.T, p plugintest.Plugin, id string) plugintest.Result {
 	}
 	suite, err := plugintest.Open(t.Context(), p)
 	if err != nil {
-		t.Fatal(err)
+		return plugintest.Result{Err: err}
 	}
-	defer func() {
-		if err := suite.Close(); err != nil {
-			t.Log(err) // the plugin is faulty
-		}
-	}()
+	defer suite.Close() // faulty plugins cannot clean up
 	for _, row := range plugintest.Rows() {
 		if row.ID == id {
 			return suite.Check(t.Context(), row)
 		}
 	}
-	t.Fatalf("there is no row %s", id)
-	return plugintest.Result{}
+	return plugintest.Result{Reason: "there is no such row"}
+}
+
+// flaw is a fault and what the row that it breaks has to find.
+type flaw struct{ row, fault, found string }
+
+// flaws holds at least one fault for each row; those that take long come first.
+func flaws() []flaw {
+	return []flaw{
+		{"end.no-client", stockFault, "still runs"},
+		{"end.connection-lost", stockFault, "still runs"},
+		{"end.host-killed", stockFault, "still runs"},
+		{"store.signed-url", "signs for ever", "the URL still works"},
+		{"store.init-again", "opens a file at each Init", "open descriptors"},
+		{"fault.get-closed", "does not close downloads", "open descriptors"},
+		{"start.no-cookie", "succeeds without the cookie", "exit code 0"},
+		{"start.handshake", "prints before the handshake", `"starting`},
+		{"start.log-level", "ends at a bad log level", "nothing was printed on stdout"},
+		{"start.list", "lists another command", "argv[0] was"},
+		{"start.read-only", stockFault, "nothing was printed on stdout"},
+		{"start.long-tmpdir", stockFault, "nothing was printed on stdout"},
+		{"end.shutdown", "leaves a child", "processes still run"},
+		{"end.shutdown", "leaves a file", "left in TMPDIR"},
+		{"end.shutdown-busy", "stores what it has when a body breaks", "unfinished exists"},
+		{"end.sigterm", stockFault, "ended by signal terminated"},
+		{"end.sigint", stockFault, "ListPlugins after SIGINT"},
+		{"end.cycles", "logs an error", "error lines"},
+		{"end.crash", "locks its store", "file exists"},
+		{"call.unknown-name", stockFault, "answers without an error"},
+		{"call.garbage", stockFault, "is accepted"},
+		{"call.panic", "panics in a goroutine", "the code is Unavailable"},
+		{"call.panic-stack", "panics in a goroutine", "no stack"},
+		{"call.first-use", "shares one buffer", "are not those of the object"},
+		{"log.lines", "logs plain text", "no JSON object: hello"},
+		{"log.lines", "logs a number as message", "@message is no string"},
+		{"log.prints", "prints to the first stdout", "stray"},
+		{"action.result", "drops unknown fields", "xPlugintest.big"},
+		{"action.result", "turns integers into floats", "is 9007199254740992"},
+		{"action.applies-to", "answers with a bad label selector", "label selector"},
+		{"action.applies-to", "changes its selector", "resource2"},
+		{"action.operations", stockFault, "Progress answers with nothing"},
+		{"action.large-item", stockFault, "larger than max"},
+		{"store.round-trip", stockFault, "and no error"},
+		{"store.large-object", "holds objects in memory", "for an object of 512 MiB"},
+		{"store.large-message", stockFault, "larger than max"},
+		{"store.replace", "does not truncate", "more than the 10 bytes"},
+		{"store.replace", "deletes nothing", "exists"},
+		{"store.absent", "gives absent objects as empty", "gives 0 bytes and no error"},
+		{"store.absent", "deletes no absent objects", "DeleteObject of an absent object"},
+		{"store.absent-bucket", "stores in absent buckets", "PutObject is no error"},
+		{"store.empty-object", stockFault, "answered with success"},
+		{"store.visibility", "writes in place", "are uploaded"},
+		{"store.keys", "lists + as a blank", "1 are missing"},
+		{"store.signed-url", "does not escape URLs", "403 Forbidden"},
+		{"store.init-again", "forgets its configuration during Init", "not initialized"},
+		{"store.bad-config", "accepts unknown keys", "is accepted"},
+		{"store.uninitialized", "lists nothing before Init", "ListObjects before Init"},
+		{"list.prefixes", "lists prefixes twice", "3 are twice"},
+		{"list.prefixes", "cuts the delimiter off", "3 are missing"},
+		{"list.many", "lists one page", "105 are missing"},
+		{"list.delimiter", "knows one delimiter", "2 are missing"},
+		{"fault.put-interrupted", "stores what it has when a body breaks", "of the object arrived"},
+		{"fault.put-host-killed", "stores what it has when a body breaks", "of the object arrived"},
+		{"fault.put-refused", stockFault, `no more than "EOF"`},
+		{"fault.get-abandoned", "ends slowly", "the Velero server kills"},
+		{"fault.get-backend", "ends a broken download as if complete", "ends without an error"},
+		{"fault.backend", "reports errors as absence", "ObjectExists: no error"},
+		{"fault.backend", "lists nothing when broken", "ListObjects: no error"},
+	}
 }
 
 // TestRowsFindFaults breaks a plugin in one way after the other.
 func TestRowsFindFaults(t *testing.T) {
-	for _, c := range []struct{ row, fault string }{
-		{"start.no-cookie", "succeeds without the cookie"},
-		{"start.handshake", "prints before the handshake"},
-		{"start.log-level", "ends at a bad log level"},
-		{"start.list", "lists another command"},
-		{"start.read-only", stockFault},
-		{"start.long-tmpdir", stockFault},
-		{"end.shutdown", "leaves a child"},
-		{"end.shutdown", "leaves a file"},
-		{"end.shutdown-busy", "stores what it has when a body breaks"},
-		{"end.sigterm", stockFault},
-		{"end.sigint", stockFault},
-		{"end.host-killed", stockFault},
-		{"end.connection-lost", stockFault},
-		{"end.no-client", stockFault},
-		{"end.cycles", "logs an error"},
-		{"end.crash", "deletes nothing"},
-		{"call.unknown-name", stockFault},
-		{"call.garbage", stockFault},
-		{"call.panic", "panics in a goroutine"},
-		{"call.panic-stack", "panics in a goroutine"},
-		{"call.first-use", "shares one buffer"},
-		{"log.lines", "logs plain text"},
-		{"log.lines", "logs a number as message"},
-		{"log.prints", "prints to the first stdout"},
-		{"action.result", "drops unknown fields"},
-		{"action.result", "turns integers into floats"},
-		{"action.applies-to", "answers with a bad label selector"},
-		{"action.applies-to", "changes its selector"},
-		{"action.operations", stockFault},
-		{"action.large-item", stockFault},
-		{"store.round-trip", stockFault},
-		{"store.large-object", "holds objects in memory"},
-		{"store.large-message", stockFault},
-		{"store.replace", "does not truncate"},
-		{"store.replace", "deletes nothing"},
-		{"store.absent", "gives absent objects as empty"},
-		{"store.absent", "deletes no absent objects"},
-		{"store.absent-bucket", "stores in absent buckets"},
-		{"store.empty-object", stockFault},
-		{"store.visibility", "writes in place"},
-		{"store.keys", "lists + as a blank"},
-		{"store.signed-url", "signs for ever"},
-		{"store.signed-url", "does not escape URLs"},
-		{"store.init-again", "forgets its configuration during Init"},
-		{"store.init-again", "opens a file at each Init"},
-		{"store.bad-config", "accepts unknown keys"},
-		{"list.prefixes", "lists prefixes twice"},
-		{"list.prefixes", "cuts the delimiter off"},
-		{"list.many", "lists one page"},
-		{"list.delimiter", "knows one delimiter"},
-		{"fault.put-interrupted", "stores what it has when a body breaks"},
-		{"fault.put-host-killed", "stores what it has when a body breaks"},
-		{"fault.put-refused", stockFault},
-		{"fault.get-closed", "does not close downloads"},
-		{"fault.get-backend", "ends a broken download as if complete"},
-		{"fault.backend", "reports errors as absence"},
-		{"fault.backend", "lists nothing when broken"},
-	} {
-		t.Run(c.row+"/"+strings.ReplaceAll(c.fault, " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			p := fixture(t, c.fault)
-			if c.fault == "panics in a goroutine" {
-				p.Provoke.Name = "example.io/stamp"
-			}
-			if c.fault == "holds objects in memory" {
-				p.Store.LargeObject = 512 << 20
-			}
-			r := check(t, p, c.row)
-			if r.Status != plugintest.Failed {
-				t.Fatalf("the row %s: %s", r.Status, r.Reason)
-			}
-			t.Log(r.Err)
+	untested := map[string]bool{}
+	for _, row := range plugintest.Rows() {
+		untested[row.ID] = true
+	}
+	// Most of the time is spent waiting, so that more run at once than there
+	// are processors.
+	slots := make(chan struct{}, 8)
+	var done sync.WaitGroup
+	for _, f := range flaws() {
+		delete(untested, f.row)
+		if testing.Short() && f.row == "end.no-client" {
+			continue // it takes more than a minute
+		}
+		p := f.plugin(t)
+		slots <- struct{}{}
+		done.Go(func() {
+			defer func() { <-slots }()
+			f.check(t, p)
 		})
+	}
+	done.Wait()
+	for id := range untested {
+		t.Errorf("nothing breaks the row %s", id)
+	}
+}
+
+func (f flaw) plugin(t *testing.T) plugintest.Plugin {
+	p := fixture(t, f.fault)
+	switch f.fault {
+	case "panics in a goroutine":
+		p.Provoke.Name = "example.io/stamp"
+	case "holds objects in memory":
+		p.Store.LargeObject = 512 << 20
+	}
+	return p
+}
+
+func (f flaw) check(t *testing.T, p plugintest.Plugin) {
+	r := check(t, p, f.row)
+	if r.Status != plugintest.Failed || !strings.Contains(r.Err.Error(), f.found) {
+		t.Errorf("of a plugin that %s: %s %s %v %s", f.fault, f.row, r.Status, r.Err, r.Reason)
 	}
 }
 

@@ -41,7 +41,7 @@ func endRows() []Row {
 		run:      hostKilled,
 	}, {
 		ID: "end.connection-lost", Level: Should, Name: "connection dropped",
-		Contract: "when the host drops its only connection the plugin ends soon and leaves no socket",
+		Contract: "when the host drops its only connection the plugin ends within seconds and leaves no socket",
 		run:      connectionLost,
 	}, {
 		ID: "end.no-client", Level: Should, Name: "nobody connects",
@@ -116,9 +116,7 @@ func shutdownBusy(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	asked := time.Now()
-	_ = wire.Shutdown(ctx, conn) // the plugin may be gone before it has answered
-	if _, err := ended(ctx, b.Process, asked); err != nil {
+	if _, err := endAsHost(ctx, b.Process, conn); err != nil {
 		return err
 	}
 	return errors.Join(s.cleanEnd(b.Handshake.SocketFile()), s.absentAfterwards(ctx, "unfinished"))
@@ -210,7 +208,7 @@ func connectionLost(ctx context.Context, s *session) error {
 	if err := answers(ctx, b); err != nil {
 		return err
 	}
-	return s.endsAlone(ctx, b, time.Minute)
+	return s.endsAlone(ctx, b, soon)
 }
 
 func nobodyConnects(ctx context.Context, s *session) error {
@@ -218,7 +216,7 @@ func nobodyConnects(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.endsAlone(ctx, b, 90*time.Second)
+	return s.endsAlone(ctx, b, time.Minute+soon)
 }
 
 // endsAlone waits until a plugin that nobody is connected to has ended.

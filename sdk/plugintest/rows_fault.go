@@ -56,26 +56,46 @@ func faultRows() []Row {
 }
 
 func putInterrupted(ctx context.Context, s *session) error {
-	st, err := s.openStore(ctx)
-	if err != nil {
-		return err
-	}
 	for _, size := range []int64{100_000, 24 << 20} {
-		fresh, replaced := s.key(fmt.Sprint("fresh-", size)), s.key(fmt.Sprint("replaced-", size))
-		old, err := put(ctx, st, replaced, 1000)
-		if err != nil {
-			return err
-		}
-		for _, key := range []string{fresh, replaced} {
-			if err := breakOff(ctx, st, key, size); err != nil {
-				return err
-			}
-		}
-		if err := s.settled(ctx, st, fresh, replaced, old); err != nil {
+		if err := s.interruptPuts(ctx, size); err != nil {
 			return fmt.Errorf("after %d bytes: %w", size, err)
 		}
 	}
 	return nil
+}
+
+func (s *session) interruptPuts(ctx context.Context, size int64) error {
+	p, err := s.start()
+	if err != nil {
+		return err
+	}
+	st := s.store(p)
+	if err := s.initStore(ctx, st); err != nil {
+		return err
+	}
+	fresh, replaced := s.key(fmt.Sprint("fresh-", size)), s.key(fmt.Sprint("replaced-", size))
+	old, err := put(ctx, st, replaced, 1000)
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{fresh, replaced} {
+		if err := breakOff(ctx, st, key, size); err != nil {
+			return err
+		}
+	}
+	// What the plugin does with the broken calls it does beside this one.
+	if _, err := put(ctx, st, s.key("other"), size); err != nil {
+		return err
+	}
+	if err := s.settled(ctx, st, fresh, replaced, old); err != nil {
+		return err
+	}
+	p.Stop()
+	st, err = s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return s.settled(ctx, st, fresh, replaced, old)
 }
 
 // breakOff sends a part of a body and then cancels the call.
@@ -89,19 +109,9 @@ func breakOff(ctx context.Context, st wire.Store, key string, size int64) error 
 	return err
 }
 
-// settled waits until an interrupted upload has left nothing and then makes
-// sure that it does not come back.
+// settled returns an error unless interrupted uploads have left nothing.
 func (s *session) settled(ctx context.Context, st wire.Store, fresh, replaced string, old pattern) error {
-	unchanged := func() error {
-		return errors.Join(absent(ctx, st, fresh), same(ctx, st, replaced, old))
-	}
-	if err := unchanged(); err != nil {
-		return err
-	}
-	if err := eventually(ctx, soon, s.residue); err != nil {
-		return err
-	}
-	return unchanged()
+	return errors.Join(absent(ctx, st, fresh), same(ctx, st, replaced, old), eventually(ctx, soon, s.residue))
 }
 
 func putHostKilled(ctx context.Context, s *session) error {
@@ -198,9 +208,7 @@ func getAbandoned(ctx context.Context, s *session) error {
 	if err := s.memory(b.Process); err != nil {
 		return err
 	}
-	asked := time.Now()
-	_ = wire.Shutdown(ctx, conn) // the plugin may be gone before it has answered
-	_, err = ended(ctx, b.Process, asked)
+	_, err = endAsHost(ctx, b.Process, conn)
 	return err
 }
 

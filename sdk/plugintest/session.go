@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,17 +40,32 @@ func (s *Suite) session(row Row) (*session, error) {
 
 // close ends all processes of the session and waits for their end.
 func (s *session) close() error {
+	var stopped sync.WaitGroup
 	for _, p := range s.clients {
-		p.Stop()
+		stopped.Go(p.Stop)
 	}
 	for _, p := range s.processes {
-		p.Kill()
+		s.await(p)
 	}
+	// Stop waits for children that hold the plugin's streams.
 	var errs []error
 	for _, pid := range process.WithVariable(s.mark) {
 		errs = append(errs, end(pid))
 	}
+	stopped.Wait()
 	return errors.Join(append(errs, os.RemoveAll(s.temp))...)
+}
+
+// await gives a process that was asked to end the time of the Velero server,
+// and kills it then. A process that nobody has asked is killed as well.
+func (s *session) await(p *process.Process) {
+	asked := slices.ContainsFunc(s.clients, func(c *host.Plugin) bool { return c.Process == p })
+	if asked {
+		ctx, cancel := context.WithTimeout(context.Background(), graceOfHost)
+		defer cancel()
+		_, _ = p.Wait(ctx) // its end is all that matters
+	}
+	p.Kill()
 }
 
 func end(pid int) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/host"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/process"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
@@ -76,10 +78,16 @@ func shutDown(ctx context.Context, b *host.Bare) (process.Exit, error) {
 	if _, err := wire.List(ctx, conn); err != nil {
 		return process.Exit{}, fmt.Errorf("ListPlugins: %w", err)
 	}
-	asked := time.Now()
-	// The plugin may be gone before it has answered, as on a real server.
+	return endAsHost(ctx, b.Process, conn)
+}
+
+// endAsHost asks a plugin to end, drops the connection and waits, in the order
+// and for the time of the Velero server.
+func endAsHost(ctx context.Context, p *process.Process, conn *grpc.ClientConn) (process.Exit, error) {
+	// The plugin may be gone before it has answered.
 	_ = wire.Shutdown(ctx, conn)
-	return ended(ctx, b.Process, asked)
+	_ = conn.Close()
+	return ended(ctx, p, time.Now())
 }
 
 // ended waits until a plugin that was asked to end at the given time has ended.
