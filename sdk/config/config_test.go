@@ -244,15 +244,18 @@ func TestTables(t *testing.T) {
 	if err := keys.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	if len(lines) != len(keys)+1 {
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	if len(lines) != 2*len(keys) {
 		t.Fatalf("%d lines for %d keys", len(lines), len(keys))
 	}
-	column := strings.Index(lines[0], "TYPE")
+	column := strings.Index(lines[0], string(keys[0].Type))
 	for i, k := range keys {
-		line := lines[i+1]
-		if !strings.HasPrefix(line, k.Name+" ") || !strings.HasPrefix(line[column:], string(k.Type)) {
-			t.Errorf("line is not aligned: %s", line)
+		form, about := lines[2*i], lines[2*i+1]
+		if !strings.HasPrefix(form, "  "+k.Name+" ") || !strings.HasPrefix(form[column:], string(k.Type)) || about[column:] != k.About {
+			t.Errorf("not aligned:\n%s\n%s", form, about)
+		}
+		if k.Default != "" && !strings.HasSuffix(form, "default "+k.Default) {
+			t.Errorf("the default is missing: %s", form)
 		}
 	}
 	md := keys.Markdown()

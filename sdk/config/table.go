@@ -4,17 +4,25 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 )
 
-// WriteText writes the keys as an aligned table.
+// WriteText writes the keys for a terminal: two lines each, the second of which
+// is the meaning.
 func (ks Keys) WriteText(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tTYPE\tDEFAULT\tMEANING")
+	width := 0
 	for _, k := range ks {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Name, k.Type, dash(k.Default), k.About)
+		width = max(width, len(k.Name))
 	}
-	return t.Flush()
+	for _, k := range ks {
+		form := string(k.Type)
+		if k.Default != "" {
+			form += ", default " + k.Default
+		}
+		if _, err := fmt.Fprintf(w, "  %-*s  %s\n  %-*s  %s\n", width, k.Name, form, width, "", k.About); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Markdown returns the keys as a Markdown table.
