@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -25,6 +26,7 @@ var catalogue = []area{
 	{"Configuration of locations", config.Codes},
 	{"Location files", location.Codes},
 	{"Credentials files", credfile.Codes},
+	{"S3 and compatible object stores", s3.Codes},
 	{"Credentials for images", registrysecret.Codes},
 }
 

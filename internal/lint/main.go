@@ -24,7 +24,7 @@ import (
 )
 
 // errSkipped is the outcome of a step that cannot run here.
-var errSkipped = errors.New("skipped")
+var errSkipped = errors.New("not run")
 
 func main() {
 	modules, err := findModules(".")
@@ -136,7 +136,7 @@ func govulncheck(modules []string) error {
 	}
 	if strings.HasPrefix(database, "http") {
 		if err := reach(database + "/index/db.json"); err != nil {
-			return fmt.Errorf("%w: vulnerabilities were NOT checked, since the database cannot be reached: %v", errSkipped, err)
+			return fmt.Errorf("%w, since the database of known vulnerabilities cannot be reached: %v", errSkipped, err)
 		}
 	}
 	return tool(modules, "govulncheck", "./...")
