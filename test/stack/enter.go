@@ -140,6 +140,9 @@ func startIsolated(run run, next stage, published int) (*exec.Cmd, error) {
 	}
 	next.Ports = forwards.ports
 	var refusals []string
+	if os.Getenv(NamespaceEnv) == "off" {
+		refusals = []string{NamespaceEnv + "=off"}
+	}
 	for _, level := range isolationLevels() {
 		next.Isolation = level
 		next.Name = stageInit

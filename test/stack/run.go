@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,14 +35,10 @@ type run struct {
 
 func newRun(entry Entry) (run, error) {
 	removeStaleRuns()
+	// It gets its name when it is locked, and so never looks stale before.
 	// Plugin sockets are made below it and their paths are limited to 107
 	// bytes, hence the short name.
-	dir, err := DetachedDir(), error(nil)
-	if entry.Detached {
-		err = os.Mkdir(dir, 0o700)
-	} else {
-		dir, err = os.MkdirTemp("", runPrefix)
-	}
+	dir, err := os.MkdirTemp("", "new-"+runPrefix)
 	if err != nil {
 		return run{}, err
 	}
@@ -49,7 +46,11 @@ func newRun(entry Entry) (run, error) {
 	if err != nil {
 		return run{}, err
 	}
-	return run{dir, lock}, nil
+	name := DetachedDir()
+	if !entry.Detached {
+		name = filepath.Join(filepath.Dir(dir), strings.TrimPrefix(filepath.Base(dir), "new-"))
+	}
+	return run{name, lock}, os.Rename(dir, name)
 }
 
 // lockFile is locked for as long as a run lasts.
@@ -119,11 +120,6 @@ func (r run) remove() {
 func removeStaleRuns() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), runPrefix+"*"))
 	for _, dir := range dirs {
-		info, err := os.Stat(filepath.Join(dir, lockFile))
-		// A young one may be about to be locked by the run that makes it.
-		if err != nil || time.Since(info.ModTime()) < 10*time.Second {
-			continue
-		}
 		if _, err := os.Stat(filepath.Join(dir, keepFile)); err == nil {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/minio/minio-go/v7"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
@@ -14,12 +15,15 @@ import (
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO) }
+func TestMain(m *testing.M) {
+	if os.Getenv(helperEnv) != "" {
+		helper()
+	}
+	servers.Main(m, tools.MinIO, tools.ControlPlane)
+}
 
 func TestNamespaceHasOnlyLoopback(t *testing.T) {
-	if servers.Isolation() == "loopback" {
-		t.Skip("no namespaces on this machine")
-	}
+	skipOnLoopback(t)
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -29,10 +33,29 @@ func TestNamespaceHasOnlyLoopback(t *testing.T) {
 	}
 }
 
+func TestProcessesOutsideAreHidden(t *testing.T) {
+	skipOnLoopback(t)
+	// The parent is the init of the namespace.
+	if parent := os.Getppid(); parent != 1 {
+		t.Errorf("parent process is %d", parent)
+	}
+	if _, err := os.Stat("/proc/1/root"); err != nil {
+		t.Errorf("/proc is not that of the namespace: %v", err)
+	}
+}
+
+func skipOnLoopback(t *testing.T) {
+	if servers.Isolation() == "loopback" {
+		t.Skip("this machine allows no namespaces: the stack runs on its loopback interface")
+	}
+}
+
 func TestEnvironmentIsHermetic(t *testing.T) {
 	for _, entry := range os.Environ() {
-		if strings.HasPrefix(entry, "AWS_") || strings.HasPrefix(entry, "SSL_CERT_") {
-			t.Errorf("inherited %s", entry)
+		for _, prefix := range []string{"AWS_", "SSL_CERT_", "HTTP_PROXY", "https_proxy", "KUBECONFIG"} {
+			if strings.HasPrefix(entry, prefix) {
+				t.Errorf("inherited %s", entry)
+			}
 		}
 	}
 }
@@ -49,5 +72,24 @@ func TestMinIOEndpoints(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
+	}
+}
+
+func TestControlPlaneVersionIsStamped(t *testing.T) {
+	version, err := servers.ControlPlane(t).Kubernetes.Discovery().ServerVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(version.GitVersion, "v1.") || version.Major != "1" {
+		t.Errorf("version %+v: clients cannot parse it", version)
+	}
+}
+
+func TestNamespaceOfATestIsReady(t *testing.T) {
+	cluster := servers.ControlPlane(t)
+	namespace := cluster.NewNamespace(t)
+	_, err := cluster.Kubernetes.CoreV1().ServiceAccounts(namespace).Get(t.Context(), "default", metav1.GetOptions{})
+	if err != nil {
+		t.Error(err)
 	}
 }

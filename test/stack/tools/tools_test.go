@@ -1,0 +1,141 @@
+package tools
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestVersionFits(t *testing.T) {
+	for _, c := range []struct {
+		found, want version
+		fits        bool
+	}{
+		{version{1, 36, 3}, version{1, 36, 3}, true},
+		{version{1, 36, 4}, version{1, 36, 3}, true},
+		{version{1, 36, 2}, version{1, 36, 3}, false},
+		{version{1, 37, 3}, version{1, 36, 3}, false},
+		{version{2, 36, 3}, version{1, 36, 3}, false},
+		{version{2026, 2, 12, 20, 18, 48}, version{2026, 2, 12, 20, 18, 48}, true},
+		{version{2026, 3, 1, 0, 0, 0}, version{2026, 2, 12, 20, 18, 48}, true},
+		{version{2025, 9, 30, 23, 59, 59}, version{2026, 2, 12, 20, 18, 48}, false},
+		{version{1, 36, 3}, version{2026, 2, 12, 20, 18, 48}, false},
+	} {
+		if got := c.found.fits(c.want); got != c.fits {
+			t.Errorf("%v fits %v: %t", c.found, c.want, got)
+		}
+	}
+}
+
+// An installed binary is asked for its version and used only if that fits.
+func TestInstalledBinaries(t *testing.T) {
+	for _, c := range []struct {
+		tool    Tool
+		output  string
+		fitting bool
+	}{
+		{MinIO, "minio version RELEASE.2099-01-01T00-00-00Z (commit-id=x)", true},
+		{MinIO, "minio version RELEASE.2020-01-01T00-00-00Z (commit-id=x)", false},
+		{MinIO, "minio version DEVELOPMENT.GOGET (commit-id=x)", false},
+		{Velero, "Client:\n\tVersion: v1.18.99\n\tGit commit: -", true},
+		{Velero, "Client:\n\tVersion: v1.17.0\n\tGit commit: -", false},
+	} {
+		src, err := openSource(c.tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		program := src.programs()[0]
+		path := filepath.Join(dir, string(program))
+		script := "#!/bin/sh\ncat <<'END'\n" + c.output + "\nEND\n"
+		if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(BinEnv, dir)
+		t.Setenv("PATH", "")
+		var said bytes.Buffer
+		found := installed(t.Context(), &said, src)
+		if fitting := found != nil; fitting != c.fitting {
+			t.Errorf("%q: used: %t; said %q", c.output, fitting, &said)
+		}
+		if found != nil && found[program][0] != path {
+			t.Errorf("command %v", found[program])
+		}
+		if found == nil && !strings.Contains(said.String(), path) {
+			t.Errorf("%q is refused without a word: %q", c.output, &said)
+		}
+	}
+}
+
+func TestStampsFollowThePins(t *testing.T) {
+	for _, tool := range All() {
+		src, err := openSource(tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, program := range src.programs() {
+			if len(src.versions[program]) == 0 {
+				t.Errorf("%s has no version", program)
+			}
+		}
+	}
+}
+
+// Processes that start together build once and all find the result.
+func TestConcurrentBuildsBuildOnce(t *testing.T) {
+	module := t.TempDir()
+	for name, content := range map[string]string{
+		"go.mod":  "module example.com/tool\n\ngo 1.26.0\n",
+		"main.go": "package main\n\nfunc main() {}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(module, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := filepath.Join(t.TempDir(), "cache")
+	src := source{tool: "tool", dir: module, pkg: ".", key: "key"}
+	outputs := make([]bytes.Buffer, 3)
+	failures := make([]error, len(outputs))
+	var builders sync.WaitGroup
+	for i := range outputs {
+		builders.Go(func() { failures[i] = buildMissing(t.Context(), &outputs[i], root, []source{src}) })
+	}
+	builders.Wait()
+	built := 0
+	for i := range outputs {
+		if failures[i] != nil {
+			t.Error(failures[i])
+		}
+		built += strings.Count(outputs[i].String(), "building tool")
+	}
+	if built != 1 {
+		t.Errorf("built %d times", built)
+	}
+	if _, err := os.Stat(src.binary(root)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "gocache")); err == nil {
+		t.Error("the build cache is left")
+	}
+}
+
+func TestFailedBuildTellsWhy(t *testing.T) {
+	module := t.TempDir()
+	for name, content := range map[string]string{
+		"go.mod":  "module example.com/tool\n\ngo 1.26.0\n",
+		"main.go": "package main\n\nfunc main() { undefinedFunction() }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(module, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src := source{tool: "tool", dir: module, pkg: ".", key: "key"}
+	err := buildMissing(t.Context(), &bytes.Buffer{}, t.TempDir(), []source{src})
+	if err == nil || !strings.Contains(fmt.Sprint(err), "undefinedFunction") {
+		t.Errorf("error %v", err)
+	}
+}
