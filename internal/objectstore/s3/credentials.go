@@ -242,9 +242,6 @@ func (id Identity) Retrieve(ctx context.Context, cfg aws.Config) (source string,
 	if err != nil {
 		return "", &fault.Error{Code: CodeNoCredentials, What: "error getting credentials from " + id.description, Err: plain(err)}
 	}
-	if c.Expired() {
-		return "", &fault.Error{Code: CodeExpiredToken, What: "the credentials from " + id.description + " have expired"}
-	}
 	return sourceName(c), nil
 }
 
