@@ -46,7 +46,7 @@ func (s *Stack) start(name string, program tools.Program, env []string, args ...
 		return nil, err
 	}
 	p := &server{name: name, logPath: filepath.Join(logs, name+".log"), ended: make(chan struct{})}
-	log, err := os.Create(p.logPath)
+	log, err := os.OpenFile(p.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

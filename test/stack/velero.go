@@ -53,7 +53,9 @@ type Velero struct {
 	// LogPath is the server's log, in JSON lines at debug level.
 	LogPath string
 
+	stack   *Stack
 	cluster *ControlPlane
+	args    []string
 	server  *server
 }
 
@@ -84,7 +86,8 @@ func (s *Stack) Velero(t testing.TB) *Velero {
 }
 
 // StartVelero installs Velero's resource definitions and starts its server. It
-// returns when the server has loaded its plugins and found its locations available.
+// returns when the server has loaded its plugins and found its locations
+// available.
 func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options VeleroOptions) (*Velero, error) {
 	v, err := s.newVelero(cluster, options)
 	if err != nil {
@@ -98,25 +101,7 @@ func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options 
 			return nil, err
 		}
 	}
-	metrics, err := s.address()
-	if err != nil {
-		return nil, err
-	}
-	profiler, err := s.address()
-	if err != nil {
-		return nil, err
-	}
-	if err := portFree("127.0.0.1:8080"); err != nil {
-		return nil, fmt.Errorf("the Velero server always binds port 8080: %w", err)
-	}
-	args := append([]string{"server", "--plugin-dir=" + v.PluginDir,
-		"--metrics-address=" + metrics, "--profiler-address=" + profiler,
-		"--log-level=debug", "--log-format=json", "--item-operation-sync-frequency=1s"}, options.Flags...)
-	if v.server, err = s.start("velero", tools.VeleroServer, v.Env, args...); err != nil {
-		return nil, err
-	}
-	v.LogPath = v.server.logPath
-	if err := v.awaitControllers(ctx); err != nil {
+	if err := v.start(ctx); err != nil {
 		return nil, err
 	}
 	for _, location := range options.Locations {
@@ -125,6 +110,28 @@ func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options 
 		}
 	}
 	return v, nil
+}
+
+// start starts the server and waits until its controllers run.
+func (v *Velero) start(ctx context.Context) error {
+	if err := portFree("127.0.0.1:8080"); err != nil {
+		return fmt.Errorf("the Velero server always binds port 8080: %w", err)
+	}
+	server, err := v.stack.start("velero", tools.VeleroServer, v.Env, v.args...)
+	if err != nil {
+		return err
+	}
+	v.server, v.LogPath = server, server.logPath
+	return v.awaitControllers(ctx)
+}
+
+// Restart stops the server and starts it again. It then knows kinds that were
+// defined since, which it else learns of within five minutes, and finds what
+// is new in its locations, else within one. No other method may be called
+// meanwhile.
+func (v *Velero) Restart(ctx context.Context) error {
+	v.Stop()
+	return v.start(ctx)
 }
 
 func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero, error) {
@@ -145,6 +152,14 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := s.address()
+	if err != nil {
+		return nil, err
+	}
+	profiler, err := s.address()
+	if err != nil {
+		return nil, err
+	}
 	argv := s.stage.Commands[tools.VeleroServer]
 	if len(argv) == 0 {
 		return nil, errors.New("velero is not among the tools that the stack was entered with")
@@ -154,7 +169,11 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 		Env: append(env, "KUBECONFIG="+cluster.Kubeconfig, "VELERO_NAMESPACE="+VeleroNamespace,
 			"VELERO_SCRATCH_DIR="+scratch, "LD_LIBRARY_PATH="+plugins),
 		PluginDir: plugins,
+		stack:     s,
 		cluster:   cluster,
+		args: append([]string{"server", "--plugin-dir=" + plugins,
+			"--metrics-address=" + metrics, "--profiler-address=" + profiler,
+			"--log-level=debug", "--log-format=json", "--item-operation-sync-frequency=1s"}, options.Flags...),
 	}, nil
 }
 
@@ -162,8 +181,10 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 // controller gives once the server has loaded its plugins.
 func (v *Velero) awaitControllers(ctx context.Context) error {
 	requests := v.Resource("serverstatusrequests")
-	request := veleroObject("ServerStatusRequest", "stack", map[string]any{})
-	if _, err := requests.Create(ctx, request, metav1.CreateOptions{}); err != nil {
+	request := veleroObject("ServerStatusRequest", "", map[string]any{})
+	request.SetGenerateName("stack-")
+	request, err := requests.Create(ctx, request, metav1.CreateOptions{})
+	if err != nil {
 		return err
 	}
 	return v.server.await(ctx, func(ctx context.Context) error {
@@ -203,9 +224,25 @@ func (v *Velero) AddLocation(ctx context.Context, location Location) error {
 	return v.awaitLocation(ctx, location.Name)
 }
 
+// RemoveLocation deletes a backup storage location with its secret. Velero
+// then forgets the backups in it; the bucket keeps them.
+func (v *Velero) RemoveLocation(ctx context.Context, name string) error {
+	locations := v.Resource("backupstoragelocations")
+	if err := locations.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	secrets := v.cluster.Kubernetes.CoreV1().Secrets(VeleroNamespace)
+	if err := secrets.Delete(ctx, credentialName(name), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+func credentialName(location string) string { return "credential-" + location }
+
 func (v *Velero) createLocation(ctx context.Context, location Location) error {
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "credential-" + location.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: credentialName(location.Name)},
 		Data:       map[string][]byte{"cloud": location.Credential},
 	}
 	secrets := v.cluster.Kubernetes.CoreV1().Secrets(VeleroNamespace)
@@ -325,15 +362,20 @@ func (v *Velero) DeleteBackup(ctx context.Context, name string) error {
 	if _, err := v.Resource("deletebackuprequests").Create(ctx, request, metav1.CreateOptions{}); err != nil {
 		return err
 	}
+	return v.AwaitBackup(ctx, name, false)
+}
+
+// AwaitBackup waits until Velero knows a backup, or until it knows it no more.
+func (v *Velero) AwaitBackup(ctx context.Context, name string, known bool) error {
 	return v.server.await(ctx, func(ctx context.Context) error {
 		_, err := v.Resource("backups").Get(ctx, name, metav1.GetOptions{})
 		switch {
-		case apierrors.IsNotFound(err):
-			return nil
-		case err != nil:
+		case err != nil && !apierrors.IsNotFound(err):
 			return err
+		case known != (err == nil):
+			return fmt.Errorf("backup %s is known: %t", name, !known)
 		}
-		return fmt.Errorf("backup %s is still there", name)
+		return nil
 	})
 }
 

@@ -34,6 +34,12 @@ func HarmlessErrors() []Harmless {
 		Message: "error encountered while scanning stdout",
 		Detail:  "file already closed",
 		Why:     "a race in the plugin client when a process ends",
+	}, {
+		Message: "restore not found",
+		Why:     "a restore that was deleted with its backup while it was in a controller's queue",
+	}, {
+		Message: "No BackupStorageLocations found",
+		Why:     "the last location was deleted",
 	}}
 }
 
@@ -45,13 +51,22 @@ type PluginRuns struct {
 	Faults []string
 }
 
+// LogEnd is the present end of the server's log, for PluginRuns.
+func (v *Velero) LogEnd() (int64, error) {
+	info, err := os.Stat(v.LogPath)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // PluginRuns waits until every process that the server started from its plugin
-// folder has ended, and tells how. It fails when one still runs at the end of
-// ctx.
-func (v *Velero) PluginRuns(ctx context.Context) (PluginRuns, error) {
+// folder has ended, and tells what happened in the log from the given offset
+// on. It fails when a process still runs at the end of ctx.
+func (v *Velero) PluginRuns(ctx context.Context, from int64) (PluginRuns, error) {
 	var log *pluginLog
 	err := await(ctx, func() (err error) {
-		if log, err = v.readLog(); err != nil {
+		if log, err = v.readLog(from); err != nil {
 			return err
 		}
 		processes, err := ProcessesUnder(v.PluginDir)
@@ -69,7 +84,7 @@ func (v *Velero) PluginRuns(ctx context.Context) (PluginRuns, error) {
 	return log.runs, nil
 }
 
-func (v *Velero) readLog() (*pluginLog, error) {
+func (v *Velero) readLog(from int64) (*pluginLog, error) {
 	file, err := os.Open(v.LogPath)
 	if err != nil {
 		return nil, err
@@ -78,8 +93,11 @@ func (v *Velero) readLog() (*pluginLog, error) {
 	log := &pluginLog{dir: v.PluginDir, validated: map[string]bool{}}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
+	for at := int64(0); lines.Scan(); at += int64(len(lines.Bytes())) + 1 {
 		log.add(lines.Text())
+		if at < from {
+			log.runs = PluginRuns{}
+		}
 	}
 	return log, lines.Err()
 }
@@ -96,7 +114,10 @@ type pluginLog struct {
 type logLine struct {
 	Level   string `json:"level"`
 	Message string `json:"msg"`
-	Error   string `json:"error"`
+	// Velero itself writes an error to the second, plugins and their client may
+	// write one to the first.
+	Error        string `json:"error"`
+	ErrorMessage string `json:"error.message"`
 	// Path and PID tell of a start, Plugin and ID of an end. The process id is
 	// a number in the one and a string in the other.
 	Path   string      `json:"path"`
@@ -124,7 +145,7 @@ func (l *pluginLog) add(text string) {
 		if filepath.Dir(line.Plugin) == l.dir {
 			l.runs.Ended++
 			l.running = slices.DeleteFunc(l.running, func(pid string) bool { return pid == line.ID })
-			if line.Error != "" {
+			if line.Error+line.ErrorMessage != "" {
 				l.fault(text)
 			}
 		}
@@ -143,7 +164,7 @@ func (l *pluginLog) fault(text string) { l.runs.Faults = append(l.runs.Faults, t
 
 func (l *pluginLog) harmless(line logLine) bool {
 	return slices.ContainsFunc(HarmlessErrors(), func(h Harmless) bool {
-		return strings.HasPrefix(line.Message, h.Message) && strings.Contains(line.Error, h.Detail) &&
+		return strings.HasPrefix(line.Message, h.Message) && strings.Contains(line.Error+line.ErrorMessage, h.Detail) &&
 			!(h.Unvalidated && l.validated[line.Synced])
 	})
 }

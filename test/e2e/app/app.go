@@ -52,15 +52,24 @@ const parallel = 8
 // Create creates all objects and waits until the controllers have made the
 // pods.
 func (a *App) Create(ctx context.Context) error {
-	// Kinds before objects, the namespace before what is in it.
-	for _, object := range a.foundations() {
-		if err := a.create(ctx, object); err != nil {
-			return err
-		}
-	}
-	if err := a.awaitKind(ctx); err != nil {
+	if err := a.CreateFoundations(ctx); err != nil {
 		return err
 	}
+	return a.CreateContent(ctx)
+}
+
+// CreateFoundations creates the namespace, the kind of the custom resources and
+// the other cluster-scoped objects. A Velero server that was started before
+// does not know the kind for up to five minutes.
+func (a *App) CreateFoundations(ctx context.Context) error {
+	if err := a.createAll(ctx, a.foundations()); err != nil {
+		return err
+	}
+	return a.awaitKind(ctx)
+}
+
+// CreateContent creates the objects in the namespace.
+func (a *App) CreateContent(ctx context.Context) error {
 	if err := a.createAll(ctx, a.objects()); err != nil {
 		return err
 	}
@@ -78,7 +87,7 @@ func (a *App) createAll(ctx context.Context, objects []*unstructured.Unstructure
 	for i := range parallel {
 		workers.Go(func() {
 			for object := range work {
-				failures[i] = errors.Join(failures[i], a.createMapped(ctx, mapper, object))
+				failures[i] = errors.Join(failures[i], a.create(ctx, mapper, object))
 			}
 		})
 	}
@@ -90,15 +99,7 @@ func (a *App) createAll(ctx context.Context, objects []*unstructured.Unstructure
 	return errors.Join(failures...)
 }
 
-func (a *App) create(ctx context.Context, object *unstructured.Unstructured) error {
-	mapper, err := a.mapper()
-	if err != nil {
-		return err
-	}
-	return a.createMapped(ctx, mapper, object)
-}
-
-func (a *App) createMapped(ctx context.Context, mapper meta.RESTMapper, object *unstructured.Unstructured) error {
+func (a *App) create(ctx context.Context, mapper meta.RESTMapper, object *unstructured.Unstructured) error {
 	client, err := a.client(mapper, object)
 	if err != nil {
 		return err

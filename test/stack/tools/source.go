@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,9 @@ type source struct {
 // openSource reads the module of a tool. The checkout is found from the
 // working directory, which `go test` and `go run` set inside it.
 func openSource(tool Tool) (source, error) {
+	if !slices.Contains(All(), tool) {
+		return source{}, fmt.Errorf("no tool %q; there are %v", tool, All())
+	}
 	parent, err := findModules()
 	if err != nil {
 		return source{}, err
@@ -82,8 +86,6 @@ func (s *source) describe(gomod string) error {
 		s.versions[VeleroServer] = v
 		s.pkg, s.estimate = "github.com/vmware-tanzu/velero/cmd/velero", "2 to 4 minutes"
 		stamp("github.com/vmware-tanzu/velero/pkg/buildinfo.Version=" + text)
-	default:
-		return fmt.Errorf("no tool %q", s.tool)
 	}
 	return nil
 }

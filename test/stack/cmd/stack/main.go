@@ -7,8 +7,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +21,8 @@ import (
 
 const usage = `usage: stack COMMAND
 
-  build               build the servers that are missing
+  build [TOOL...]     build the servers that are missing (controlplane, minio,
+                      velero; all if none is named) and print their paths
   up [--plugins DIR]  start a control plane, MinIO and Velero, with the plugins
                       in DIR (bin if not given), and keep them running
   down                stop them
@@ -41,8 +44,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "build":
-		_, err := tools.Ensure(ctx, os.Stderr, tools.All()...)
-		return err
+		return build(ctx, args[1:])
 	case "up":
 		flags := flag.NewFlagSet("up", flag.ExitOnError)
 		plugins := flags.String("plugins", "bin", "`folder` with the built plugins")
@@ -56,6 +58,28 @@ func run(ctx context.Context, args []string) error {
 		fmt.Fprint(os.Stderr, usage)
 		return fmt.Errorf("no command %q", args[0])
 	}
+}
+
+func build(ctx context.Context, names []string) error {
+	wanted := tools.All()
+	if len(names) > 0 {
+		wanted = nil
+	}
+	for _, name := range names {
+		wanted = append(wanted, tools.Tool(name))
+	}
+	commands, err := tools.Ensure(ctx, os.Stderr, wanted...)
+	if err != nil {
+		return err
+	}
+	paths := map[string]bool{}
+	for _, argv := range commands {
+		paths[argv[0]] = true
+	}
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		fmt.Println(path)
+	}
+	return nil
 }
 
 // stopGrace is what the servers may take to stop in order.
