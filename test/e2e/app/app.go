@@ -140,7 +140,7 @@ func (a *App) awaitKind(ctx context.Context) error {
 	})
 }
 
-// settled reports whether the controllers have done their part.
+// settled is an error until the controllers have made all pods.
 func (a *App) settled(ctx context.Context) error {
 	pods, err := a.dynamic.Resource(podResource).Namespace(a.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -149,14 +149,16 @@ func (a *App) settled(ctx context.Context) error {
 	if len(pods.Items) != podCount {
 		return fmt.Errorf("%d of %d pods exist", len(pods.Items), podCount)
 	}
-	snapshot, err := a.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	for _, object := range snapshot {
-		generation, observed := object.GetGeneration(), observedGeneration(object)
-		if observed >= 0 && observed < generation {
-			return fmt.Errorf("%s %s is not reconciled", object.GetKind(), object.GetName())
+	for _, resource := range workloadResources {
+		found, err := a.dynamic.Resource(resource).Namespace(a.Namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range found.Items {
+			object := &found.Items[i]
+			if observedGeneration(object) < object.GetGeneration() {
+				return fmt.Errorf("%s %s is not reconciled", object.GetKind(), object.GetName())
+			}
 		}
 	}
 	return nil
@@ -165,7 +167,7 @@ func (a *App) settled(ctx context.Context) error {
 func observedGeneration(object *unstructured.Unstructured) int64 {
 	observed, found, err := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
 	if err != nil || !found {
-		return -1
+		return 0
 	}
 	return observed
 }

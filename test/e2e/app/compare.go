@@ -74,10 +74,13 @@ func Compare(before, after Snapshot) []Difference {
 			differences = append(differences, Difference{name, []string{"missing"}})
 			continue
 		}
-		var changed []string
-		diff(&changed, "", strip(before[name]), strip(after[name]))
-		if len(changed) > 0 {
-			differences = append(differences, Difference{name, changed})
+		d := differ{show: abridge}
+		if before[name].GetKind() == "Secret" {
+			d.show = hide
+		}
+		d.diff("", strip(before[name]), strip(after[name]))
+		if len(d.changed) > 0 {
+			differences = append(differences, Difference{name, d.changed})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(after)) {
@@ -146,13 +149,18 @@ func remove(fields map[string]any, path []string, except string) {
 	}
 }
 
-// diff appends the paths at which two values differ.
-func diff(changed *[]string, path string, before, after any) {
+// differ collects the paths at which two values differ.
+type differ struct {
+	show    func(any) string
+	changed []string
+}
+
+func (d *differ) diff(path string, before, after any) {
 	left, leftIsMap := before.(map[string]any)
 	right, rightIsMap := after.(map[string]any)
 	if !leftIsMap || !rightIsMap {
 		if !reflect.DeepEqual(before, after) {
-			*changed = append(*changed, fmt.Sprintf("%s: %s, was %s", path, abridge(after), abridge(before)))
+			d.add("%s: %s, was %s", path, d.show(after), d.show(before))
 		}
 		return
 	}
@@ -164,13 +172,17 @@ func diff(changed *[]string, path string, before, after any) {
 		at := path + "." + name
 		switch {
 		case !inLeft:
-			*changed = append(*changed, fmt.Sprintf("%s: %s, was absent", at, abridge(is)))
+			d.add("%s: %s, was absent", at, d.show(is))
 		case !inRight:
-			*changed = append(*changed, fmt.Sprintf("%s: absent, was %s", at, abridge(was)))
+			d.add("%s: absent, was %s", at, d.show(was))
 		default:
-			diff(changed, at, was, is)
+			d.diff(at, was, is)
 		}
 	}
+}
+
+func (d *differ) add(format string, args ...any) {
+	d.changed = append(d.changed, fmt.Sprintf(format, args...))
 }
 
 func abridge(value any) string {
@@ -181,3 +193,6 @@ func abridge(value any) string {
 	}
 	return text
 }
+
+// hide stands in for abridge in secrets.
+func hide(value any) string { return fmt.Sprintf("a value of %d bytes", len(fmt.Sprint(value))) }

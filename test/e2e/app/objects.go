@@ -28,7 +28,15 @@ const (
 // ".json" behind it, and file names end at 255.
 var longestName = strings.Repeat("long-name.", 24) + "0123456789"
 
-var podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+var (
+	podResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+
+	workloadResources = []schema.GroupVersionResource{
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+		{Group: "apps", Version: "v1", Resource: "replicasets"},
+		{Group: "apps", Version: "v1", Resource: "statefulsets"},
+	}
+)
 
 // customers are people's names in scripts of one to four bytes a character,
 // with combining marks, a right-to-left script and joined emoji.
@@ -89,11 +97,12 @@ func (a *App) definition() *unstructured.Unstructured {
 	})
 }
 
-// objects are the objects in the namespace.
+// objects are the objects in the namespace. What pods need comes before the
+// workloads, whose controllers else wait longer with every refusal.
 func (a *App) objects() []*unstructured.Unstructured {
-	all := append(workloads(), networking()...)
-	all = append(all, access()...)
-	all = append(all, configuration()...)
+	all := append(access(), configuration()...)
+	all = append(all, workloads()...)
+	all = append(all, networking()...)
 	return append(all, a.customResources()...)
 }
 

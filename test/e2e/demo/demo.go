@@ -38,12 +38,13 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context) error {
-	fmt.Printf("%s\n%s, in %s\n\n", pluginName, pluginVersion(ctx, d.plugin), d.servers.Isolation())
+	fmt.Printf("plugin   %s\nservers  isolated by: %s\n\n", pluginVersion(ctx, d.plugin), d.servers.Isolation())
 	steps := []struct {
 		what string
 		do   func(context.Context) (string, error)
 	}{
 		{"start the servers", d.startServers},
+		{"look at the application", d.look},
 		{"back up", d.backUp},
 		{"lose the application", d.lose},
 		{"restore", d.restore},
@@ -56,7 +57,7 @@ func (d *demo) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
-		fmt.Printf("%5.1f s  %-21s %s\n", time.Since(began).Seconds(), step.what, result)
+		fmt.Printf("%5.1f s  %-24s %s\n", time.Since(began).Seconds(), step.what, result)
 	}
 	fmt.Printf("%5.1f s  in all\n\nidentical: %d of %d\n", time.Since(d.start).Seconds(), len(d.before), len(d.before))
 	return nil
@@ -73,7 +74,7 @@ func (d *demo) startServers(ctx context.Context) (string, error) {
 		return "", err
 	}
 	err = both(
-		func() error { return d.createApplication(ctx) },
+		func() error { return d.shop.CreateContent(ctx) },
 		func() (err error) {
 			location := d.store.S3Location("default", bucket)
 			location.Default = true
@@ -85,12 +86,19 @@ func (d *demo) startServers(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	size, err := d.before.Bytes()
-	if err != nil {
+	return "control plane, MinIO, Velero", nil
+}
+
+// look remembers the application as it is before the backup.
+func (d *demo) look(ctx context.Context) (_ string, err error) {
+	if d.before, err = d.shop.Snapshot(ctx); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("control plane, MinIO, Velero; application %q: %d objects of %d kinds, %s",
-		namespace, len(d.before), d.before.Kinds(), mebibytes(size)), nil
+	if err := d.shop.Contains(d.before); err != nil {
+		return "", err
+	}
+	size, err := d.before.Bytes()
+	return fmt.Sprintf("%q: %d objects of %d kinds, %s", namespace, len(d.before), d.before.Kinds(), mebibytes(size)), err
 }
 
 // startCluster leaves the kinds of the application in the new cluster: Velero
@@ -116,16 +124,6 @@ func (d *demo) startStore(ctx context.Context) error {
 		return err
 	}
 	return client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{Region: stack.Region})
-}
-
-func (d *demo) createApplication(ctx context.Context) (err error) {
-	if err := d.shop.CreateContent(ctx); err != nil {
-		return err
-	}
-	if d.before, err = d.shop.Snapshot(ctx); err != nil {
-		return err
-	}
-	return d.shop.Contains(d.before)
 }
 
 func (d *demo) backUp(ctx context.Context) (string, error) {

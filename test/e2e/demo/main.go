@@ -72,13 +72,13 @@ func findPlugin(dir string) (string, error) {
 	return path, nil
 }
 
-// pluginVersion asks the plugin, run by hand.
+// pluginVersion is what the plugin, run by hand, tells of itself, in one line.
 func pluginVersion(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, path, "version").Output()
 	if err != nil {
-		return "unknown"
+		return pluginName + ", version unknown"
 	}
-	return strings.TrimSpace(string(out))
+	return strings.Join(strings.Split(strings.TrimSpace(string(out)), "\n"), ", ")
 }
