@@ -52,3 +52,13 @@ type ObjectStore interface {
 	// from now on. A store that cannot sign returns an error.
 	CreateSignedURL(ctx context.Context, bucket, key string, ttl time.Duration) (string, error)
 }
+
+// ChunkReader is an optional ability of the reader that GetObject returns: it
+// hands out its own buffers, which saves a copy of each byte.
+type ChunkReader interface {
+	// ReadChunk returns the next bytes of the object. It either reads into p, as
+	// many as it can, and returns them without release, or returns bytes of its
+	// own that stay valid until release is called, by any goroutine and also
+	// after Close. Errors are those of a Read.
+	ReadChunk(p []byte) (data []byte, release func(), err error)
+}

@@ -42,16 +42,31 @@ type DownloadOptions struct {
 	// Concurrency is the number of requests in flight. One more range may wait in
 	// memory to be read.
 	Concurrency int
+	// EnoughRate is the rate of one connection, in bytes per second, at which
+	// nothing is read ahead: more connections would gain nothing, and the way
+	// through memory costs time. 0 reads ahead in any case.
+	EnoughRate float64
+}
+
+// Reader reads an object. Its methods are not concurrent, but for Close.
+type Reader interface {
+	io.ReadCloser
+	// ReadChunk returns the next bytes of the object, without a copy if it can: a
+	// range that was read ahead, which stays valid until release is called.
+	// Otherwise it reads into p, until p is full or the range ends, and release is
+	// nil. Errors are those of Read, and come without data.
+	ReadChunk(p []byte) (data []byte, release func(), err error)
 }
 
 // Download returns the object's bytes. It sends the first request itself, so that
 // an absent object is its error; the answer tells the size. An object larger than
-// one range is read ahead by concurrent requests. A body that breaks is resumed.
+// one range is read ahead by concurrent requests if one connection is slow. A
+// body that breaks is resumed.
 //
 // The reader ends with io.EOF only after the last byte. It never returns 0 bytes
 // without an error. Close stops all requests and frees all buffers; it may be
 // called at any time, also while a Read runs.
-func Download(ctx context.Context, opts DownloadOptions, open Open) (io.ReadCloser, error) {
+func Download(ctx context.Context, opts DownloadOptions, open Open) (Reader, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	length := int64(min(rangeSize, opts.Pool.Size()))
 	body, err := open(ctx, Range{0, length}, "")
@@ -71,6 +86,8 @@ func Download(ctx context.Context, opts DownloadOptions, open Open) (io.ReadClos
 	if body.Whole || body.Size < 0 || body.Size < length {
 		d.next = body.Size
 	}
+	d.whole = body.Whole
+	d.slow = opts.EnoughRate == 0
 	d.direct = &stream{ctx: ctx, object: &d.object, body: body, end: d.next}
 	d.mu.Lock()
 	d.readAhead()
@@ -98,6 +115,7 @@ type download struct {
 	opts   DownloadOptions
 	object object
 	length int64 // of a range
+	whole  bool  // the store ignores ranges, so the first body is all there is
 
 	// reading is held while a Read runs.
 	reading sync.Mutex
@@ -107,6 +125,7 @@ type download struct {
 	err     error   // ends all further reads
 
 	mu      sync.Mutex
+	slow    bool     // one connection is not enough
 	queue   []*chunk // ranges that follow, in order
 	next    int64    // offset behind the last range requested
 	running int      // requests in flight
@@ -135,10 +154,52 @@ func (d *download) Read(p []byte) (int, error) {
 	return 0, d.err
 }
 
+// ReadChunk implements Reader.
+func (d *download) ReadChunk(p []byte) (data []byte, release func(), err error) {
+	if len(p) == 0 {
+		return nil, nil, nil
+	}
+	d.reading.Lock()
+	defer d.reading.Unlock()
+	for d.err == nil {
+		if d.current != nil && len(d.rest) > 0 {
+			data, release = d.rest, d.releaser(d.current)
+			d.current, d.rest = nil, nil
+			return data, release, nil
+		}
+		n := 0
+		for n < len(p) && err == nil {
+			var m int
+			m, err = d.readRange(p[n:])
+			n += m
+		}
+		if err == io.EOF {
+			err = d.nextRange()
+		}
+		d.err = err
+		if n > 0 {
+			return p[:n], nil, nil
+		}
+	}
+	return nil, nil, d.err
+}
+
+// releaser returns the function that gives up a range which was handed out.
+func (d *download) releaser(c *chunk) func() {
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.freeBuffer(c.buf)
+		d.readAhead()
+	})
+}
+
 // readRange reads from the range at hand; io.EOF is its end.
 func (d *download) readRange(p []byte) (int, error) {
 	if d.direct != nil {
-		return d.direct.Read(p)
+		n, err := d.direct.Read(p)
+		d.watch()
+		return n, err
 	}
 	n := copy(p, d.rest)
 	d.rest = d.rest[n:]
@@ -146,6 +207,21 @@ func (d *download) readRange(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// watch finds out whether the request at hand needs help. One that goes to the
+// end of the object then gives up all but its next bytes. d.reading is held.
+func (d *download) watch() {
+	if d.slow || d.whole || d.direct.pace.atLeast(d.opts.EnoughRate) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slow = true
+	if cut := d.direct.off + d.length; cut < d.direct.end {
+		d.direct.end, d.next = cut, cut
+	}
+	d.readAhead()
 }
 
 // nextRange replaces the range at hand by the one that follows; io.EOF is the end
@@ -160,7 +236,10 @@ func (d *download) nextRange() error {
 			return io.EOF
 		}
 		start := d.next
-		d.next = min(start+d.length, d.object.size)
+		d.next = d.object.size
+		if d.slow {
+			d.next = min(start+d.length, d.object.size)
+		}
 		d.direct = &stream{ctx: d.ctx, object: &d.object, off: start, end: d.next}
 		d.running++
 		return nil
@@ -194,7 +273,7 @@ func (d *download) finishRange() {
 
 // readAhead starts as many requests as the limits allow. d.mu is held.
 func (d *download) readAhead() {
-	for d.next < d.object.size && d.running < d.opts.Concurrency && d.buffers <= d.opts.Concurrency && d.ctx.Err() == nil {
+	for d.slow && d.next < d.object.size && d.running < d.opts.Concurrency && d.buffers <= d.opts.Concurrency && d.ctx.Err() == nil {
 		buf, err := d.opts.Pool.tryGet()
 		if err != nil || buf == nil {
 			return // nextRange goes on without a buffer

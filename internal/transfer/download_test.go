@@ -193,6 +193,47 @@ func waitFor(t *testing.T, ok func() bool) {
 	}
 }
 
+// One connection is enough as long as it is fast, also after it was resumed.
+func TestDownloadThatIsFast(t *testing.T) {
+	opts := downloadOptions(t)
+	opts.EnoughRate = 1 // byte per second
+	s := &shelf{content: randomBytes(40*testPart + 1), breakAfter: 20 * testPart, breaks: 1}
+	r, err := Download(t.Context(), opts, s.get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := readAll(t, r)
+	if err != nil || !bytes.Equal(got, s.content) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if len(s.requests) != 3 || s.peak != 1 {
+		t.Errorf("%d requests, %d at once", len(s.requests), s.peak)
+	}
+}
+
+// A connection that turns out slow gets help, whatever it was asked for.
+func TestDownloadThatBecomesSlow(t *testing.T) {
+	for _, ignore := range []bool{false, true} {
+		opts := downloadOptions(t)
+		opts.EnoughRate = 1e15
+		s := &shelf{content: randomBytes(200*testPart + 1), ignoreRanges: ignore}
+		r, err := Download(t.Context(), opts, s.get)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got, err := readAll(t, r)
+		if err != nil || !bytes.Equal(got, s.content) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		// The first range is too short to tell, so a second goes to the end.
+		if ignore && len(s.requests) != 1 || !ignore && (len(s.requests) < 100 || s.requests[1].Length < 100*testPart) {
+			t.Errorf("ranges ignored %v: %d requests", ignore, len(s.requests))
+		}
+	}
+}
+
 func TestDownloadFailures(t *testing.T) {
 	content := randomBytes(12 * testPart)
 	t.Run("absent", func(t *testing.T) {

@@ -19,6 +19,36 @@ type stream struct {
 	end    int64 // of the range; -1 when it is not known, then the body's end counts
 	body   *Body // nil: to be opened
 	tries  int   // failures since the last byte
+	pace   pace
+}
+
+// pace is how fast bodies deliver when they are waited for.
+type pace struct {
+	bytes  int64
+	waited time.Duration
+}
+
+// Pace is judged by so much of a body, and anew by each further piece.
+const (
+	paceBytes = 1 << 20
+	paceTime  = 20 * time.Millisecond
+)
+
+func (p *pace) add(n int, waited time.Duration) {
+	if p.bytes >= paceBytes || p.waited >= paceTime {
+		*p = pace{}
+	}
+	p.bytes += int64(n)
+	p.waited += waited
+}
+
+// atLeast reports whether the pace reaches rate, in bytes per second, or is not
+// known yet.
+func (p pace) atLeast(rate float64) bool {
+	if p.bytes < paceBytes && p.waited < paceTime {
+		return true
+	}
+	return float64(p.bytes) >= rate*p.waited.Seconds()
 }
 
 // Read implements io.Reader. It never returns 0 bytes without an error.
@@ -36,7 +66,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.end >= 0 && int64(len(p)) > s.end-s.off {
 			p = p[:s.end-s.off]
 		}
+		start := time.Now()
 		n, err := s.body.Read(p)
+		s.pace.add(n, time.Since(start))
 		s.off += int64(n)
 		if err == io.EOF && s.end < 0 {
 			s.end = s.off

@@ -14,8 +14,12 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 )
 
-// rangesInFlight is how many requests a download of a large object runs at once.
-const rangesInFlight = 4
+// rangesInFlight is how many requests a download of a large object runs at once,
+// unless one connection delivers enough: Velero itself takes little more.
+const (
+	rangesInFlight = 6
+	enoughRate     = 200 * mib
+)
 
 // download opens ranges of one object.
 type download struct {
@@ -83,14 +87,26 @@ func (d *download) explain(err error) error {
 
 // reader explains the errors of the object's body.
 type reader struct {
-	io.ReadCloser
+	body     transfer.Reader
 	download *download
 }
 
 func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.download.explain(err)
+	n, err := r.body.Read(p)
+	return n, r.explain(err)
+}
+
+// ReadChunk implements sdk.ChunkReader.
+func (r *reader) ReadChunk(p []byte) (data []byte, release func(), err error) {
+	data, release, err = r.body.ReadChunk(p)
+	return data, release, r.explain(err)
+}
+
+func (r *reader) Close() error { return r.body.Close() }
+
+func (r *reader) explain(err error) error {
+	if err == nil || err == io.EOF {
+		return err
 	}
-	return n, err
+	return r.download.explain(err)
 }

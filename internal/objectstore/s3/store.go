@@ -261,9 +261,13 @@ func (s *Store) GetObject(ctx context.Context, bucket, key string) (io.ReadClose
 		return nil, err
 	}
 	d := &download{location: l, bucket: bucket, key: key}
-	r, err := transfer.Download(ctx, transfer.DownloadOptions{Pool: l.pool, Concurrency: rangesInFlight}, d.open)
+	r, err := transfer.Download(ctx, transfer.DownloadOptions{
+		Pool:        l.pool,
+		Concurrency: rangesInFlight,
+		EnoughRate:  enoughRate,
+	}, d.open)
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	return &reader{ReadCloser: r, download: d}, nil
+	return &reader{body: r, download: d}, nil
 }

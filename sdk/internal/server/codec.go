@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 
@@ -25,9 +26,28 @@ const ChunkSize = 1 << 20
 
 // payload is one piece of an object on its way to the host: a Bytes message
 // whose data is sent from the buffer that the object was read into.
-type payload struct {
-	buffer *[]byte // from payloads, cut to the length of the data
+type payload struct{ data mem.Buffer }
+
+// pooled returns the data in a buffer of payloads, which goes back there when
+// the connection has written it.
+func pooled(b *[]byte) mem.Buffer { return mem.NewBuffer(b, &payloads) }
+
+// borrowed returns data that is released when the connection has written it.
+func borrowed(data []byte, release func()) mem.Buffer {
+	if mem.IsBelowBufferPoolingThreshold(cap(data)) {
+		// Such buffers are not counted, so the connection would not say when.
+		own := mem.SliceBuffer(bytes.Clone(data))
+		release()
+		return own
+	}
+	return mem.NewBuffer(&data, releaser(release))
 }
+
+// releaser is a pool of one buffer that knows only how to take it back.
+type releaser func()
+
+func (r releaser) Get(int) *[]byte { panic("a releaser has no buffers") }
+func (r releaser) Put(*[]byte)     { r() }
 
 // payloads keeps buffers of ChunkSize. The connection gives them back when it
 // has written them, which is after Send has returned.
@@ -62,8 +82,9 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	header := protowire.AppendTag(nil, 1, protowire.BytesType)
-	header = protowire.AppendVarint(header, uint64(len(*p.buffer)))
-	return mem.BufferSlice{mem.SliceBuffer(header), mem.NewBuffer(p.buffer, &payloads)}, nil
+	header = protowire.AppendVarint(header, uint64(p.data.Len()))
+	p.data.Ref() // for the connection; the sender keeps its own
+	return mem.BufferSlice{mem.SliceBuffer(header), p.data}, nil
 }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {

@@ -66,22 +66,48 @@ func TestPayloadIsABytesMessage(t *testing.T) {
 			(*buffer)[i] = byte(i)
 		}
 		want := bytes.Clone(*buffer)
-		out, err := newCodec().Marshal(&payload{buffer})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var message abi.Bytes
-		if err := proto.Unmarshal(out.Materialize(), &message); err != nil {
-			t.Fatal(err)
-		}
-		out.Free()
-		if !bytes.Equal(message.GetData(), want) {
+		p := &payload{pooled(buffer)}
+		if got := sent(t, p); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: the data differs", n)
 		}
+		p.data.Free()
 		if again := payloads.Get(ChunkSize); len(*again) != ChunkSize {
 			t.Errorf("a buffer of %d bytes came back from the pool", len(*again))
 		}
 	}
+}
+
+func TestBorrowedDataIsReleasedOnce(t *testing.T) {
+	for _, n := range []int{1, ChunkSize} {
+		released := 0
+		want := bytes.Repeat([]byte("x"), n)
+		p := &payload{borrowed(want, func() { released++ })}
+		if n == ChunkSize && released > 0 {
+			t.Errorf("%d bytes: released before they were sent", n)
+		}
+		if got := sent(t, p); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: the data differs", n)
+		}
+		p.data.Free()
+		if released != 1 {
+			t.Errorf("%d bytes: released %d times", n, released)
+		}
+	}
+}
+
+// sent returns the data that a host gets, and frees what the connection holds.
+func sent(t *testing.T, p *payload) []byte {
+	t.Helper()
+	out, err := newCodec().Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var message abi.Bytes
+	if err := proto.Unmarshal(out.Materialize(), &message); err != nil {
+		t.Fatal(err)
+	}
+	out.Free()
+	return message.GetData()
 }
 
 func FuzzChunk(f *testing.F) {

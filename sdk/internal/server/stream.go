@@ -184,36 +184,79 @@ func Download[M any, Request message[M]](s *Server, name string, f func(context.
 	}
 }
 
+// chunkReader is a reader that may hand out its own buffers, which saves a copy
+// of each byte. ReadChunk either reads into p and returns what it read without
+// release, or returns bytes of its own that are valid until release is called,
+// by whatever goroutine. Its errors are those of a Read.
+type chunkReader interface {
+	ReadChunk(p []byte) (data []byte, release func(), err error)
+}
+
 // send copies object to the host until its end.
 func (s *Server) send(ctx context.Context, stream grpc.ServerStream, object io.Reader) error {
+	read := readInto(object)
+	if r, ok := object.(chunkReader); ok {
+		read = r.ReadChunk
+	}
 	for {
 		buffer := payloads.Get(ChunkSize)
-		n, err := readFull(object, *buffer)
-		if err != nil && err != io.EOF {
+		data, release, err := read(*buffer)
+		if release != nil || len(data) == 0 {
 			payloads.Put(buffer)
-			return err
 		}
-		if n == 0 {
-			payloads.Put(buffer)
-			return nil
-		}
-		*buffer = (*buffer)[:n]
-		if serr := s.sendWithin(ctx, stream, &payload{buffer}); serr != nil {
-			return serr
+		if len(data) > 0 {
+			var whole mem.Buffer
+			if release != nil {
+				whole = borrowed(data, release)
+			} else {
+				*buffer = data
+				whole = pooled(buffer)
+			}
+			if serr := s.sendAll(ctx, stream, whole); serr != nil {
+				return serr
+			}
 		}
 		if err == io.EOF {
 			return nil
 		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
-// sendWithin sends one message, which blocks while the host does not take what
+// readInto reads from r until the buffer is full.
+func readInto(r io.Reader) func(p []byte) ([]byte, func(), error) {
+	return func(p []byte) ([]byte, func(), error) {
+		n, err := readFull(r, p)
+		return p[:n], nil, err
+	}
+}
+
+// sendAll sends the data of a buffer in messages of ChunkSize, and gives the
+// buffer up.
+func (s *Server) sendAll(ctx context.Context, stream grpc.ServerStream, whole mem.Buffer) error {
+	defer whole.Free()
+	for at := 0; at < whole.Len(); at += ChunkSize {
+		part := whole.Slice(at, min(at+ChunkSize, whole.Len()))
+		if err := s.sendWithin(ctx, stream, &payload{part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendWithin sends one message and gives it up. A send blocks while the host does not take what
 // was sent before. A host that has stopped reading says nothing about it and
 // closes nothing, so the time limit is the only way to free what the object
 // holds. The send that is under way then ends with the stream.
 func (s *Server) sendWithin(ctx context.Context, stream grpc.ServerStream, p *payload) error {
 	sent := make(chan error, 1)
-	go func() { sent <- stream.SendMsg(p) }()
+	go func() {
+		err := stream.SendMsg(p)
+		p.data.Free()
+		sent <- err
+	}()
 	var expired <-chan time.Time
 	if s.limits.Stall > 0 {
 		timer := time.NewTimer(s.limits.Stall)
