@@ -25,6 +25,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // Plugin is a plugin to be checked, and what the suite needs to know about it.
@@ -42,6 +43,10 @@ type Plugin struct {
 	// BreakBackend makes every request that the plugin sends to its backend
 	// fail, until restore is called. Nil leaves out the rows that need it.
 	BreakBackend func() (restore func())
+
+	// StallLimit is how long the plugin lets a download stand still before it
+	// gives up. 0 leaves out the row about it.
+	StallLimit time.Duration
 
 	// Items are samples for actions, by the action's name: items that the action
 	// accepts. An action without samples is given a ConfigMap.

@@ -18,6 +18,9 @@ import (
 // faultVariable makes the test binary a plugin with that fault.
 const faultVariable = "PLUGINTEST_FIXTURE"
 
+// stallLimit is how long the fixture lets a download stand still.
+const stallLimit = 2 * time.Second
+
 // graceOfHost is how long the Velero server lets a plugin end.
 const graceOfHost = 2 * time.Second
 
@@ -73,7 +76,10 @@ func fixture(t *testing.T, fault string) plugintest.Plugin {
 	}
 	p := plugintest.Plugin{
 		Path: path,
-		Env:  append(os.Environ(), faultVariable+"="+fault, "OADP_PLUGIN_CLIENT_TIMEOUT=3s"),
+		Env: append(os.Environ(), faultVariable+"="+fault,
+			"OADP_PLUGIN_CLIENT_TIMEOUT=3s", "OADP_PLUGIN_STALL_TIMEOUT="+stallLimit.String(),
+			"GORACE=atexit_sleep_ms=0"), // under the race detector an exit would take a second
+		StallLimit: stallLimit,
 		Store: &plugintest.StoreConfig{
 			Config:      map[string]string{"root": root, "url": files.URL},
 			Alternate:   map[string]string{"root": root},
@@ -201,6 +207,7 @@ func flaws() []flaw {
 		{"fault.put-host-killed", "stores what it has when a body breaks", "of the object arrived"},
 		{"fault.put-refused", stockFault, `no more than "EOF"`},
 		{"fault.get-abandoned", "ends slowly", "the Velero server kills"},
+		{"fault.get-stalled", stockFault, "is served on"},
 		{"fault.get-backend", "ends a broken download as if complete", "ends without an error"},
 		{"fault.backend", "reports errors as absence", "ObjectExists: no error"},
 		{"fault.backend", "lists nothing when broken", "ListObjects: no error"},

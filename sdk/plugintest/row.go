@@ -71,6 +71,13 @@ func store(s *Suite) string {
 	return ""
 }
 
+func stallLimited(s *Suite) string {
+	if s.plugin.StallLimit == 0 {
+		return "the plugin is not said to limit how long a download may stand still"
+	}
+	return ""
+}
+
 func breakable(s *Suite) string {
 	if s.plugin.BreakBackend == nil {
 		return "there is no way to break the backend"

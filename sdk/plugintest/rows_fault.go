@@ -38,6 +38,11 @@ func faultRows() []Row {
 		needs:    []need{store},
 		run:      getAbandoned,
 	}, {
+		ID: "fault.get-stalled", Level: Should, Name: "stalled get",
+		Contract: "a download that the host has stopped to read is given up when the plugin's limit is over",
+		needs:    []need{store, stallLimited}, timeout: 30 * time.Minute,
+		run: getStalled,
+	}, {
 		ID: "fault.get-closed", Level: Must, Name: "closed get",
 		Contract: "a download that is closed in its middle frees what it held",
 		needs:    []need{store},
@@ -210,6 +215,35 @@ func getAbandoned(ctx context.Context, s *session) error {
 	}
 	_, err = endAsHost(ctx, b.Process, conn)
 	return err
+}
+
+func getStalled(ctx context.Context, s *session) error {
+	st, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := put(ctx, st, s.key("big"), 128<<20)
+	if err != nil {
+		return err
+	}
+	down, err := st.Get(ctx, s.key("big"))
+	if err == nil {
+		_, err = io.ReadFull(down, make([]byte, 1024))
+	}
+	if err != nil {
+		return err
+	}
+	// The end of the call arrives behind the data that is on its way, so that
+	// only reading on shows it.
+	select {
+	case <-time.After(2*s.plugin.StallLimit + time.Second):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if n, err := io.Copy(io.Discard, down); err == nil {
+		return fmt.Errorf("the download is served on: %d of %d bytes and no error", n+1024, body.size)
+	}
+	return nil
 }
 
 func getClosed(ctx context.Context, s *session) error {
