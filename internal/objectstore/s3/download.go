@@ -18,7 +18,7 @@ import (
 // unless one connection delivers enough: Velero itself takes little more.
 const (
 	rangesInFlight = 6
-	enoughRate     = 200 * mib
+	enoughRate     = 120 * mib
 )
 
 // download opens ranges of one object.
