@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -57,17 +58,30 @@ func (s *Stack) start(name string, program tools.Program, env []string, args ...
 	// A process group of its own keeps Ctrl-C from the server: it is stopped
 	// in order, or killed when the run dies.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
+	if err := p.run(); err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = p.cmd.Wait()
-		close(p.ended)
-	}()
 	s.mu.Lock()
 	s.servers = append(s.servers, p)
 	s.mu.Unlock()
 	return p, nil
+}
+
+// run starts the process and sees it through to its end.
+func (p *server) run() error {
+	failed := make(chan error)
+	go func() {
+		// Pdeathsig counts the death of the thread that forked: this one, which
+		// stays until the process has ended.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		failed <- err
+		if err == nil {
+			_ = p.cmd.Wait()
+			close(p.ended)
+		}
+	}()
+	return <-failed
 }
 
 // cleanEnvironment is what every server starts with. Velero's plugins inherit

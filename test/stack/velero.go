@@ -141,7 +141,7 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 	}
 	for _, path := range options.Plugins {
 		if err := copyExecutable(path, filepath.Join(plugins, filepath.Base(path))); err != nil {
-			return nil, fmt.Errorf("plugin: %w", err)
+			return nil, fmt.Errorf("plugin: %w; build the plugins with make build", err)
 		}
 	}
 	scratch, err := s.folder("scratch")
