@@ -155,7 +155,7 @@ func flaws() []flaw {
 		{"end.connection-lost", stockFault, "still runs"},
 		{"end.host-killed", stockFault, "still runs"},
 		{"store.signed-url", "signs for ever", "the URL still works"},
-		{"store.init-again", "opens a file at each Init", "open descriptors"},
+		{"store.init-leak", "opens a file at each Init", "open descriptors"},
 		{"fault.get-closed", "does not close downloads", "open descriptors"},
 		{"start.no-cookie", "succeeds without the cookie", "exit code 0"},
 		{"start.handshake", "prints before the handshake", `"starting`},

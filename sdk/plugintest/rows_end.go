@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -70,7 +71,7 @@ func (s *session) cleanEnd(socket string) error {
 			os.Remove(socket)
 		}
 	}
-	return errors.Join(append(errs, s.gone(), s.residue())...)
+	return errors.Join(append(errs, s.gone(), s.leftInTemp(func(fs.FileMode) bool { return true }))...)
 }
 
 func shutdownIdle(ctx context.Context, s *session) error {
@@ -164,6 +165,10 @@ func interrupted(ctx context.Context, s *session) error {
 		return err
 	}
 	defer conn.Close()
+	// Until a host is connected the plugin is still starting.
+	if _, err := wire.List(ctx, conn); err != nil {
+		return fmt.Errorf("ListPlugins: %w", err)
+	}
 	for range 3 {
 		if err := b.Signal(os.Interrupt); err != nil {
 			return err

@@ -70,7 +70,7 @@ func startedByHand(ctx context.Context, s *session) error {
 	if len(bytes.TrimSpace(p.Stderr().Bytes())) == 0 {
 		errs = append(errs, errors.New("nothing on stderr"))
 	}
-	return errors.Join(append(errs, s.residue())...)
+	return errors.Join(append(errs, s.cleanEnd(""))...)
 }
 
 // launchWith returns the session's launch with other arguments.

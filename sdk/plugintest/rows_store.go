@@ -67,9 +67,14 @@ func storeRows() []Row {
 		run:      signedURL,
 	}, {
 		ID: "store.init-again", Level: Must, Name: "Init again",
-		Contract: "Init is repeated while objects are read and written, and nothing fails, is mixed up or stays open",
+		Contract: "Init is repeated, also with other values, while objects are read and written, and nothing fails or is mixed up",
 		needs:    []need{store},
 		run:      initAgain,
+	}, {
+		ID: "store.init-leak", Level: Should, Name: "what Init leaves open",
+		Contract: "what belongs to a configuration that Init has replaced is closed within seconds",
+		needs:    []need{store},
+		run:      initLeak,
 	}, {
 		ID: "store.bad-config", Level: Should, Name: "bad configuration",
 		Contract: "an unknown key makes Init fail with an error that names it, and leaves the old configuration in use",
@@ -411,6 +416,14 @@ func checkKey(ctx context.Context, st wire.Store, key string, body pattern) erro
 }
 
 func initAgain(ctx context.Context, s *session) error {
+	st, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return s.trafficWithInits(ctx, st)
+}
+
+func initLeak(ctx context.Context, s *session) error {
 	p, err := s.start()
 	if err != nil {
 		return err
@@ -419,13 +432,8 @@ func initAgain(ctx context.Context, s *session) error {
 	if err := s.initStore(ctx, st); err != nil {
 		return err
 	}
-	configs := []map[string]string{s.storeConfig(s.plugin.Store.Config)}
-	if s.plugin.Store.Alternate != nil {
-		configs = append(configs, s.storeConfig(s.plugin.Store.Alternate))
-	}
-	round := func(ctx context.Context) error { return s.trafficWithInits(ctx, st, configs) }
 	// The first round opens what the plugin keeps open.
-	if err := round(ctx); err != nil {
+	if err := s.trafficWithInits(ctx, st); err != nil {
 		return err
 	}
 	before, err := process.OpenFiles(p.PID())
@@ -433,7 +441,7 @@ func initAgain(ctx context.Context, s *session) error {
 		return err
 	}
 	for range 3 {
-		if err := round(ctx); err != nil {
+		if err := s.trafficWithInits(ctx, st); err != nil {
 			return err
 		}
 	}
@@ -447,10 +455,20 @@ func initAgain(ctx context.Context, s *session) error {
 	})
 }
 
+// configs returns the configurations that Init may switch between.
+func (s *Suite) configs() []map[string]string {
+	configs := []map[string]string{s.storeConfig(s.plugin.Store.Config)}
+	if s.plugin.Store.Alternate != nil {
+		configs = append(configs, s.storeConfig(s.plugin.Store.Alternate))
+	}
+	return configs
+}
+
 // trafficWithInits runs workers that put, get and delete while Init is
 // repeated.
-func (s *session) trafficWithInits(ctx context.Context, st wire.Store, configs []map[string]string) error {
+func (s *session) trafficWithInits(ctx context.Context, st wire.Store) error {
 	const workers, inits = 8, 40
+	configs := s.configs()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	return inParallel(workers+1, func(i int) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,11 +167,15 @@ func (s *session) memory(p *process.Process) error {
 }
 
 // residue returns an error when the plugin has left files in its folder for
-// temporary ones.
+// temporary ones. Sockets do not count: a plugin that runs may have one there.
 func (s *session) residue() error {
+	return s.leftInTemp(func(mode fs.FileMode) bool { return mode&fs.ModeSocket == 0 })
+}
+
+func (s *session) leftInTemp(counts func(fs.FileMode) bool) error {
 	var left []string
-	err := filepath.WalkDir(s.temp, func(path string, _ os.DirEntry, err error) error {
-		if path != s.temp {
+	err := filepath.WalkDir(s.temp, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && path != s.temp && counts(entry.Type()) {
 			left = append(left, strings.TrimPrefix(path, s.temp+"/"))
 		}
 		return err

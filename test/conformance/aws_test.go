@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
@@ -56,7 +57,9 @@ func TestAWSStrict(t *testing.T) {
 			config["caCert"] = string(proxy.CAPEM)
 			plugintest.Run(t, plugintest.Plugin{
 				Path: build(t, "velero-plugin-for-aws", "./plugins/aws"),
-				Env:  append(environment(t), "AWS_MAX_ATTEMPTS=2"), // a broken server stays broken
+				Env: append(environment(t), "OADP_PLUGIN_STALL_TIMEOUT="+stallLimit.String(),
+					"AWS_MAX_ATTEMPTS=2"), // a broken server stays broken
+				StallLimit: stallLimit,
 				Store: &plugintest.StoreConfig{
 					Config:      config,
 					Bucket:      minio.NewBucket(t),
@@ -72,6 +75,9 @@ func TestAWSStrict(t *testing.T) {
 		})
 	}
 }
+
+// stallLimit is short, for the sake of the test's time.
+const stallLimit = 3 * time.Second
 
 // build builds a plugin, or takes it from the folder that OADP_PLUGIN_BIN names.
 func build(t *testing.T, name, source string) string {
