@@ -40,7 +40,18 @@ func newRetryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.Backoff = backoff{retry.NewExponentialJitterBackoff(o.MaxBackoff)}
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(isPermanent)}, o.Retryables...)
 	})
+}
+
+// isPermanent rules out what another attempt cannot mend. Credentials have been
+// asked for several times by then.
+func isPermanent(err error) aws.Ternary {
+	switch connectionCode(err).ID {
+	case CodeUntrusted.ID, CodeCertificate.ID, CodeNotTLS.ID, CodeNoCredentials.ID:
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 // dialDelay bounds the pause after a connection that could not be made: an

@@ -16,6 +16,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -216,6 +217,7 @@ func sections(data []byte) string {
 func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, region string) (aws.Config, error) {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(client),
+		awsconfig.WithLogger(logging.Nop{}), // it would write to stderr, which belongs to the plugin protocol
 		awsconfig.WithRegion(region),
 		awsconfig.WithDefaultRegion(fallbackRegion),
 		awsconfig.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),

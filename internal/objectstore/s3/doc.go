@@ -3,6 +3,6 @@
 // understand: signature version 4 over the whole request, no chunked or trailing
 // checksums, no optional header that was not asked for.
 //
-// [Access], [Trust] and [Region] are the way to credentials, certificates and a
-// region for other AWS services as well.
+// [Access] and [Trust] are the way to credentials and certificates for other AWS
+// services as well.
 package s3

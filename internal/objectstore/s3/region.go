@@ -24,13 +24,13 @@ func environmentRegion(id Identity) string {
 	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), id.Region)
 }
 
-// Region asks S3 for the region of a bucket, without credentials. hint is a
+// bucketRegion asks S3 for the region of a bucket, without credentials. hint is a
 // region of the same partition: buckets in China are not known elsewhere.
-func Region(ctx context.Context, cfg aws.Config, bucket, hint string) (string, error) {
+func bucketRegion(ctx context.Context, cfg aws.Config, bucket, hint string, pathStyle bool) (string, error) {
 	cfg = cfg.Copy()
 	cfg.Credentials = aws.AnonymousCredentials{}
 	cfg.Region = cmp.Or(hint, fallbackRegion)
-	client := s3.NewFromConfig(cfg, clientOptions)
+	client := newClient(cfg, "", pathStyle)
 	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
 	if err == nil && aws.ToString(out.BucketRegion) != "" {
 		return *out.BucketRegion, nil
@@ -39,14 +39,14 @@ func Region(ctx context.Context, cfg aws.Config, bucket, hint string) (string, e
 		return region, nil
 	}
 	what := fmt.Sprintf("error finding the region of bucket %s", bucket)
-	var resp *awshttp.ResponseError
+	status := statusOf(err)
 	switch {
 	case err == nil:
 		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: errors.New("the server did not name it")}
-	case errors.As(err, &resp) && resp.HTTPStatusCode() == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return "", &fault.Error{Code: CodeNoSuchBucket, What: what, Err: errors.New("the bucket does not exist")}
-	case errors.As(err, &resp):
-		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: fmt.Errorf("the server answered %d without naming it", resp.HTTPStatusCode())}
+	case status != 0:
+		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: fmt.Errorf("the server answered %d without naming it", status)}
 	}
 	return "", connectionFault(what, err)
 }
@@ -65,7 +65,7 @@ func (s *Store) discover(ctx context.Context, p *prepared, client *awshttp.Build
 	if err != nil {
 		return "", err
 	}
-	region, err := Region(ctx, cfg, bucket, hint)
+	region, err := bucketRegion(ctx, cfg, bucket, hint, p.settings.pathStyle)
 	if err != nil {
 		return "", err
 	}
