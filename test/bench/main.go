@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -33,6 +34,7 @@ type options struct {
 	rounds, launches, keys int
 	quick, json, secure    bool
 	perfDir                string
+	config                 map[string]string
 }
 
 func main() {
@@ -45,12 +47,13 @@ func main() {
 	flags.StringVar(&o.minio, "minio", "", "MinIO server binary; by default the one of the test stack, which is built if need be")
 	flags.StringSliceVar(&o.sizes, "sizes", []string{"16KiB", "8MiB", "128MiB", "256MiB", "1GiB"}, "object sizes to put and get; the targets are about 256MiB")
 	flags.StringSliceVar(&o.links, "links", []string{loopback, slow}, "links to the store")
-	flags.BoolVar(&o.secure, "tls", true, "speak https to the store")
+	flags.BoolVar(&o.secure, "tls", false, "speak https to the store")
 	flags.IntVar(&o.rounds, "rounds", 5, "readings of each put, get and list")
 	flags.IntVar(&o.launches, "launches", 25, "readings of the start of each plugin")
 	flags.IntVar(&o.keys, "keys", 5000, "keys in the list")
 	flags.BoolVar(&o.quick, "quick", false, "what the targets need, in about a minute: 256 MiB, 2 rounds")
 	flags.BoolVar(&o.json, "json", false, "write JSON to stdout instead of tables")
+	flags.StringToStringVar(&o.config, "config", nil, "further keys of the location; the baseline ignores those it does not know")
 	flags.StringVar(&o.perfDir, "perf", "", "record a perf profile of each reading of our plugin in this folder; build the plugin with its symbols for that")
 	pflag.Parse()
 	if o.quick {
@@ -59,6 +62,9 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A reader of the tables that goes away is an error of writing then, and does
+	// not end the process before it has cleaned up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := bench(ctx, o); err != nil {
 		log.Fatal(err)
 	}
@@ -87,6 +93,10 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	binaries, minio, err := provide(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	copies, err := copyPlugins(binaries, dir)
 	if err != nil {
 		return err
 	}
@@ -124,16 +134,20 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	links, err := chooseLinks(o.links, map[string]map[string]string{
+	locations := map[string]map[string]string{
 		loopback: store.location(store.addr, credentialsFile),
 		slow:     store.location(proxy.Addr(), credentialsFile),
-	})
+	}
+	for _, location := range locations {
+		maps.Copy(location, o.config)
+	}
+	links, err := chooseLinks(o.links, locations)
 	if err != nil {
 		return err
 	}
 
 	r := &run{
-		binaries: binaries, links: links, works: works(body, sizes, o.keys),
+		binaries: copies, links: links, works: works(body, sizes, o.keys),
 		rounds: o.rounds, launches: o.launches, perfDir: o.perfDir,
 		veleroLog: newLogger(veleroLog), readings: newReadings(), progress: progress,
 	}
