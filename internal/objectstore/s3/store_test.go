@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -754,4 +755,77 @@ func fetch(t *testing.T, transport http.RoundTripper, url string, header http.He
 		t.Fatal(err)
 	}
 	return response.StatusCode, body
+}
+
+// Calls go on while the configuration changes, each with one of the two.
+func TestInitUnderTraffic(t *testing.T) {
+	s := newScene(t, overTLS)
+	key := strings.Repeat("k", 32)
+	configs := []map[string]string{s.with(), s.with("customerKeyEncryptionFile", file(t, "key", key), "multipartPartSizeMiB", "6")}
+	store := s.store()
+	body := random(2*partSize + 1)
+	var work sync.WaitGroup
+	stop := make(chan struct{})
+	for n := range 4 {
+		work.Go(func() {
+			for i := range 4 {
+				name := fmt.Sprintf("%d-%d", n, i)
+				if err := store.PutObject(t.Context(), s.bucket, name, bytes.NewReader(body[:len(body)/(i+1)])); err != nil {
+					t.Errorf("put: %v", err)
+				}
+				if _, err := store.ListObjects(t.Context(), s.bucket, "0-"); err != nil {
+					t.Errorf("list: %v", err)
+				}
+			}
+		})
+	}
+	var inits sync.WaitGroup
+	inits.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := store.Init(t.Context(), configs[i%2]); err != nil {
+				t.Errorf("Init: %v", err)
+			}
+		}
+	})
+	work.Wait()
+	close(stop)
+	inits.Wait()
+
+	encrypted, err := encrypt.NewSSEC([]byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 4 {
+		for i := range 4 {
+			name := fmt.Sprintf("%d-%d", n, i)
+			var with encrypt.ServerSide
+			if _, err := s.client.StatObject(t.Context(), s.bucket, name, minio.StatObjectOptions{}); err != nil {
+				with = encrypted
+			}
+			if !bytes.Equal(s.decrypted(name, with), body[:len(body)/(i+1)]) {
+				t.Errorf("%s differs", name)
+			}
+		}
+	}
+}
+
+// The checks above would find what a failed upload leaves behind.
+func TestLeftoversAreFound(t *testing.T) {
+	s := newScene(t, overHTTP)
+	core := minio.Core{Client: s.client}
+	if _, err := core.NewMultipartUpload(t.Context(), s.bucket, "k", minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for range s.client.ListIncompleteUploads(t.Context(), s.bucket, "k", true) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d uploads found, want 1", n)
+	}
 }

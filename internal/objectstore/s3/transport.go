@@ -130,21 +130,24 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writeGuard{c}, nil
+	return &writeGuard{c, stallTime}, nil
 }
 
 // writeGuard fails a write that makes no progress.
-type writeGuard struct{ net.Conn }
+type writeGuard struct {
+	net.Conn
+	limit time.Duration
+}
 
 func (c *writeGuard) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
 }
 
 // errStalled says that a body stood still for too long.
-var errStalled = errors.New("no data arrived for " + stallTime.String())
+var errStalled = errors.New("no more data arrived")
 
 // readGuard fails the body of a response when a read makes no progress.
 type readGuard struct {
@@ -178,7 +181,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	b.timer.Reset(b.limit)
 	n, err := b.ReadCloser.Read(p)
 	if !b.timer.Stop() && n == 0 && err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", errStalled, err)
+		err = fmt.Errorf("%w for %v: %w", errStalled, b.limit, err)
 	}
 	return n, err
 }
