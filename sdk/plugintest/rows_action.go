@@ -217,7 +217,7 @@ func checkOperation(ctx context.Context, a wire.Action) error {
 		for _, owner := range [][]byte{backupFor(a.Kind), nil} {
 			progress, err := a.Progress(ctx, id, owner)
 			if err == nil && progress == nil {
-				return errors.New("Progress answers with nothing, which ends the host's process")
+				return errors.New("the answer of Progress is empty, which ends the host's process")
 			}
 			// The answer of Cancel is ignored by hosts; only that it comes counts.
 			_ = a.Cancel(ctx, id, owner)

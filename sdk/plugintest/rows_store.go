@@ -478,7 +478,7 @@ func (s *session) trafficWithInits(ctx context.Context, st wire.Store) error {
 		defer stop()
 		for n := range inits {
 			if err := st.Init(ctx, configs[n%len(configs)]); err != nil {
-				return fmt.Errorf("Init: %w", err)
+				return fmt.Errorf("calling Init: %w", err)
 			}
 		}
 		return nil
@@ -536,7 +536,7 @@ func noInit(ctx context.Context, s *session) error {
 	}
 	st := s.store(p)
 	if _, err := st.List(ctx, s.key("")); err == nil {
-		return errors.New("ListObjects before Init is no error")
+		return errors.New("before Init ListObjects is no error")
 	}
 	if err := getFails(ctx, st, s.key("x")); err != nil {
 		return err

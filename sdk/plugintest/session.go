@@ -143,7 +143,7 @@ func (s *session) store(p *host.Plugin) wire.Store {
 
 func (s *session) initStore(ctx context.Context, st wire.Store) error {
 	if err := st.Init(ctx, s.storeConfig(s.plugin.Store.Config)); err != nil {
-		return fmt.Errorf("Init: %w", err)
+		return fmt.Errorf("calling Init: %w", err)
 	}
 	return nil
 }
