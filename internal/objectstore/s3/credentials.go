@@ -60,7 +60,7 @@ func (a Access) Identity(ctx context.Context) (Identity, error) {
 	shared := os.Getenv("AWS_SHARED_CREDENTIALS_FILE")
 	switch {
 	case a.CredentialsFile != "":
-		id, err := fileIdentity(ctx, a.CredentialsFile, a.profile())
+		id, err := rewrittenFileIdentity(ctx, a.CredentialsFile, a.profile())
 		if id.empty {
 			id.warn("%s has no credentials, so those of the pod or machine are used", id.description)
 		}
@@ -93,6 +93,27 @@ func (a Access) profile() string {
 		}
 	}
 	return "default"
+}
+
+// rewriteTime is what Velero may take to write a credentials file.
+const rewriteTime = 250 * time.Millisecond
+
+// rewrittenFileIdentity is fileIdentity for a file that Velero writes. It does
+// so in place, before every operation on a location and while others read: the
+// file is empty for a moment then.
+func rewrittenFileIdentity(ctx context.Context, file, profile string) (Identity, error) {
+	deadline := time.Now().Add(rewriteTime)
+	for {
+		id, err := fileIdentity(ctx, file, profile)
+		if !isAbsentProfile(err) || errors.Is(err, fs.ErrNotExist) || time.Now().After(deadline) {
+			return id, err
+		}
+		select {
+		case <-ctx.Done():
+			return id, err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // fileIdentity takes a profile from one file, read as credentials and as
