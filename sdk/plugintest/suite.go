@@ -262,6 +262,7 @@ func (s *Suite) launch(env []string) host.Launch {
 	defaults := []string{"VELERO_NAMESPACE=velero", "LD_LIBRARY_PATH=/plugins"}
 	return host.Launch{
 		Path: s.plugin.Path,
+		Temp: s.dir,
 		Args: host.Profiles()[0].Args,
 		Env:  slices.Concat(defaults, base, env),
 	}

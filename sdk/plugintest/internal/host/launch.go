@@ -38,6 +38,8 @@ type Launch struct {
 	Args []string // behind argv[0]
 	Env  []string // without what the handshake needs
 
+	Temp string // an existing folder for what the host itself writes
+
 	ReadOnly *ReadOnly // start below a read-only root
 }
 
