@@ -16,7 +16,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no configuration: %v", err)
 	}
-	if s.partSize != 8<<20 || s.concurrency != 5 || s.checksum != (checksumMode{algorithm: "CRC32"}) || s.pathStyle || s.endpoint != "" {
+	if s.partSize != 5<<20 || s.concurrency != 6 || s.checksum != (checksumMode{algorithm: "CRC32"}) || s.pathStyle || s.endpoint != "" {
 		t.Errorf("defaults: %+v", s)
 	}
 	s, err = parseSettings(map[string]string{
@@ -250,7 +250,7 @@ func FuzzCredentialsFile(f *testing.F) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		id, err := Access{CredentialsFile: path, Profile: "default"}.Identity(t.Context())
+		id, err := fileIdentity(t.Context(), path, "default")
 		if err != nil {
 			if !CodeCredentialsFile.Is(err) {
 				t.Errorf("error without its code: %v", err)
