@@ -118,10 +118,12 @@ func start(t testing.TB, listen func(*httptest.Server), target string, transport
 // pool keeps the proxy's own copying out of the way of benchmarks.
 type pool struct{}
 
-var buffers = sync.Pool{New: func() any { return make([]byte, 128<<10) }}
+const bufferSize = 128 << 10
 
-func (pool) Get() []byte  { return buffers.Get().([]byte) }
-func (pool) Put(b []byte) { buffers.Put(b) } //nolint:staticcheck // the header of the slice is small
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+func (pool) Get() []byte  { return buffers.Get().(*[bufferSize]byte)[:] }
+func (pool) Put(b []byte) { buffers.Put((*[bufferSize]byte)(b)) }
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
