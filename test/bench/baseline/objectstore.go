@@ -1,5 +1,7 @@
 package main
 
+//lint:file-ignore SA1019 the deprecated uploader is the one that the plugins in use today are built on.
+
 import (
 	"context"
 	"errors"
