@@ -149,6 +149,9 @@ func podTemplate(name string) fields {
 				"envFrom": list{fields{"configMapRef": fields{"name": "settings-00"}}},
 				"env": list{fields{"name": "KEY", "valueFrom": fields{
 					"secretKeyRef": fields{"name": "secret-00", "key": "binary"}}}},
+				// As the limit range would set them, so that it does not matter which
+				// of the two the API server sees first.
+				"resources":    fields{"limits": fields{"memory": "128Mi"}, "requests": fields{"memory": "128Mi"}},
 				"volumeMounts": list{fields{"name": "scratch", "mountPath": "/scratch"}},
 			}},
 			"volumes": list{fields{"name": "scratch", "emptyDir": fields{}}},
