@@ -125,6 +125,39 @@ func readAll(t *testing.T, r io.Reader) ([]byte, error) {
 	}
 }
 
+// readChunks reads to the end, keeps two chunks at a time and overwrites each
+// when it gives it up.
+func readChunks(t *testing.T, r Reader) ([]byte, error) {
+	t.Helper()
+	var all []byte
+	previous := func() {}
+	for {
+		p := make([]byte, testPart/3)
+		data, release, err := r.ReadChunk(p)
+		if err != nil {
+			previous()
+			if len(data) > 0 || release != nil {
+				t.Error("data together with an error")
+			}
+			if err == io.EOF {
+				err = nil
+			}
+			return all, err
+		}
+		if len(data) == 0 {
+			t.Error("neither data nor an error")
+		}
+		all = append(all, data...)
+		previous()
+		previous = func() {
+			clear(data)
+			if release != nil {
+				release()
+			}
+		}
+	}
+}
+
 func TestDownload(t *testing.T) {
 	for _, size := range []int{0, 1, testPart - 1, testPart, testPart + 1, 3 * testPart, 40*testPart + 17} {
 		content := randomBytes(size)
@@ -140,6 +173,7 @@ func TestDownload(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				s.content, s.version = content, "v1"
+				breaks := s.breaks
 				r, err := Download(t.Context(), downloadOptions(t), s.get)
 				if err != nil {
 					t.Fatal(err)
@@ -148,6 +182,17 @@ func TestDownload(t *testing.T) {
 				got, err := readAll(t, r)
 				if err != nil || !bytes.Equal(got, content) {
 					t.Fatalf("%d bytes: got %d, %v", size, len(got), err)
+				}
+				r.Close()
+				s.breaks = breaks
+				r, err = Download(t.Context(), downloadOptions(t), s.get)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				got, err = readChunks(t, r)
+				if err != nil || !bytes.Equal(got, content) {
+					t.Fatalf("%d bytes in chunks: got %d, %v", size, len(got), err)
 				}
 				if s.peak > 4 {
 					t.Errorf("%d bodies open at once", s.peak)

@@ -23,7 +23,8 @@ const largeFactor = 16
 type Target[T any] interface {
 	// Put stores an object that fits into one request.
 	Put(ctx context.Context, body []byte) error
-	// Begin starts an object of several parts, of which nothing is visible yet.
+	// Begin starts an object of several parts, of which nothing is visible yet. It
+	// runs while the first parts are read, and before any Part.
 	Begin(ctx context.Context) error
 	// Part stores part n, counted from 1.
 	Part(ctx context.Context, n int, body []byte) (T, error)
@@ -89,7 +90,8 @@ type upload[T any] struct {
 	held int         // buffers taken from the pool
 	free chan []byte // those of them that no part needs any more
 
-	sent   int // parts handed to the target
+	begin  func() error // begins the object of several parts, once
+	sent   int          // parts handed to the target
 	parts  sync.WaitGroup
 	mu     sync.Mutex
 	tokens []T // what the target answered, by part
@@ -112,10 +114,7 @@ func (u *upload[T]) run() error {
 	case u.source.ended:
 		err = u.target.Put(u.ctx, first[:n])
 	default:
-		err = u.target.Begin(u.ctx)
-		if err == nil {
-			return u.multipart(first)
-		}
+		return u.multipart(first)
 	}
 	u.free <- first
 	return err
@@ -124,7 +123,11 @@ func (u *upload[T]) run() error {
 // multipart sends a full first part and the rest of the body, and makes the
 // object visible or removes what was sent.
 func (u *upload[T]) multipart(first []byte) error {
+	u.begin = sync.OnceValue(func() error { return beginWithGrace(u.ctx, u.target.Begin) })
 	err := u.allParts(first)
+	if beginErr := u.begin(); beginErr != nil {
+		return beginErr
+	}
 	if err == nil {
 		err = u.target.Commit(u.ctx, u.tokens)
 	}
@@ -137,6 +140,22 @@ func (u *upload[T]) multipart(first []byte) error {
 		return fmt.Errorf("%w; the parts that were sent could not be removed: %w", err, abortErr)
 	}
 	return err
+}
+
+// beginGrace is how long a Begin that is under way when the upload fails may go
+// on. Without an answer nobody knows what there is to abort.
+const beginGrace = time.Second
+
+func beginWithGrace(ctx context.Context, begin func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	patient, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(beginGrace, func() { cancel(context.Cause(ctx)) })
+	})()
+	return begin(patient)
 }
 
 // allParts sends the first part and the rest of the body. When it returns, no
@@ -240,7 +259,11 @@ func (u *upload[T]) send(body []byte) {
 	u.tokens = append(u.tokens, zero)
 	u.mu.Unlock()
 	u.parts.Go(func() {
-		token, err := u.target.Part(u.ctx, n, body)
+		var token T
+		err := u.begin()
+		if err == nil {
+			token, err = u.target.Part(u.ctx, n, body)
+		}
 		u.free <- body
 		if err != nil {
 			u.cancel(err)

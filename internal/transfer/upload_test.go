@@ -20,6 +20,8 @@ import (
 type memory struct {
 	t *testing.T
 
+	// beginning, when set, runs at the start of Begin.
+	beginning func(context.Context) error
 	// failPart and failCommit are errors that the target answers with.
 	failPart   func(n int) error
 	failCommit error
@@ -51,7 +53,12 @@ func (m *memory) Put(ctx context.Context, body []byte) error {
 	return ctx.Err()
 }
 
-func (m *memory) Begin(context.Context) error {
+func (m *memory) Begin(ctx context.Context) error {
+	if m.beginning != nil {
+		if err := m.beginning(ctx); err != nil {
+			return err
+		}
+	}
 	m.begun = true
 	return nil
 }
@@ -360,13 +367,59 @@ func TestUploadFailures(t *testing.T) {
 	})
 }
 
+// What Begin makes must not stay, whenever the upload fails.
+func TestUploadFailuresDuringBegin(t *testing.T) {
+	broken := errors.New("broken")
+	body := randomBytes(10 * testPart)
+
+	t.Run("begin", func(t *testing.T) {
+		m := newMemory(t)
+		m.beginning = func(context.Context) error { return broken }
+		_, err := Upload(t.Context(), bytes.NewReader(body), testOptions(t, 2), m)
+		wantAborted(t, m, err, broken)
+		if m.begun || len(m.parts) > 0 {
+			t.Errorf("%d parts were sent without a Begin", len(m.parts))
+		}
+	})
+	t.Run("source", func(t *testing.T) {
+		m := newMemory(t)
+		started, failed := make(chan struct{}), make(chan struct{})
+		m.beginning = func(ctx context.Context) error {
+			close(started)
+			<-failed
+			return ctx.Err() // of a client that has not yet got its answer
+		}
+		rest := readerFunc(func([]byte) (int, error) {
+			<-started
+			close(failed)
+			return 0, broken
+		})
+		_, err := Upload(t.Context(), io.MultiReader(bytes.NewReader(body[:testPart+1]), rest), testOptions(t, 2), m)
+		wantAborted(t, m, err, broken)
+		if !m.begun {
+			t.Error("the source's error ended Begin at once")
+		}
+	})
+	t.Run("context, and no answer", func(t *testing.T) {
+		m := newMemory(t)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		m.beginning = func(ctx context.Context) error {
+			cancel(broken)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		_, err := Upload(ctx, bytes.NewReader(body), testOptions(t, 2), m)
+		wantAborted(t, m, err, broken)
+	})
+}
+
 func wantAborted(t *testing.T, m *memory, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("error %v, want %v", err, want)
 	}
-	if m.visible || !m.aborted || m.abortErr != nil {
-		t.Errorf("visible %v, aborted %v on a context with error %v", m.visible, m.aborted, m.abortErr)
+	if m.visible || m.aborted != m.begun || m.abortErr != nil {
+		t.Errorf("visible %v, begun %v, aborted %v on a context with error %v", m.visible, m.begun, m.aborted, m.abortErr)
 	}
 }
 

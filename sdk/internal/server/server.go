@@ -30,7 +30,7 @@ const (
 
 	// window lets the host run ahead of a plugin that is busy. The host's
 	// messages are 16 KiB; much smaller windows halve the speed of uploads.
-	window = 4 << 20
+	window = 1 << 20
 
 	// farewell is how long calls have to notice that the host has gone. The host
 	// kills the process after two seconds.
