@@ -36,7 +36,7 @@ func configKeys() config.Keys {
 		config.Choice("checksumAlgorithm", "checksum header of uploads; empty: none, the payload is signed instead", checksumAlgorithms...).
 			Or("CRC32").AllowEmpty(),
 		config.Int("multipartPartSizeMiB", 5, 5, 5120, "size of an uploaded part; memory is this times multipartConcurrency+1"),
-		config.Int("multipartConcurrency", 7, 1, 32, "parts on their way while the next one is read"),
+		config.Int("multipartConcurrency", 8, 1, 32, "parts on their way while the next one is read"),
 		config.Custom("storageClass", "string", "storage class of the objects; not one that needs a restore request", parseStorageClass).Note("the bucket's default"),
 		config.Choice("acl", "canned access control list of the objects", "private", "public-read", "public-read-write",
 			"authenticated-read", "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control"),

@@ -16,7 +16,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no configuration: %v", err)
 	}
-	if s.partSize != 5<<20 || s.concurrency != 7 || s.checksum != (checksumMode{algorithm: "CRC32"}) || s.pathStyle || s.endpoint != "" {
+	if s.partSize != 5<<20 || s.concurrency != 8 || s.checksum != (checksumMode{algorithm: "CRC32"}) || s.pathStyle || s.endpoint != "" {
 		t.Errorf("defaults: %+v", s)
 	}
 	s, err = parseSettings(map[string]string{

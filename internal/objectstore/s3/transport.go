@@ -99,7 +99,8 @@ func (t Trust) HTTPClient() (*awshttp.BuildableClient, error) {
 		tr.IdleConnTimeout = idleConnTime
 		// Up to 32 parts at a time, twice that for what a retry leaves behind.
 		tr.MaxIdleConns, tr.MaxIdleConnsPerHost = 128, 64
-		tr.ReadBufferSize, tr.WriteBufferSize = 64<<10, 64<<10
+		// Large reads go past the buffer; larger ones would only cost memory.
+		tr.ReadBufferSize, tr.WriteBufferSize = 32<<10, 32<<10
 		// One connection carries one request: servers and middleboxes limit the
 		// rate of a connection, so that streams of HTTP/2 would share one limit.
 		tr.ForceAttemptHTTP2 = false

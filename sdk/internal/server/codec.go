@@ -118,9 +118,15 @@ func (c *Chunk) unmarshal(data mem.BufferSlice) error {
 
 // parse reads the fields from the first buffer of data. It reports false when
 // they go on in a later one.
-func (c *Chunk) parse(data mem.BufferSlice) (bool, error) {
+func (c *Chunk) parse(data mem.BufferSlice) (done bool, err error) {
 	head, total := data[0].ReadOnlyData(), data.Len()
-	var body mem.BufferSlice
+	c.body = c.body[:0]
+	defer func() {
+		if !done {
+			c.body.Free()
+			c.body = c.body[:0]
+		}
+	}()
 	for at := 0; at < total; {
 		number, kind, n := protowire.ConsumeTag(head[min(at, len(head)):])
 		if n < 0 {
@@ -146,11 +152,10 @@ func (c *Chunk) parse(data mem.BufferSlice) (bool, error) {
 		if size > uint64(total-at) {
 			return false, errMalformed
 		}
-		body.Free()
-		body = section(data, at, int(size))
+		c.body.Free()
+		c.body = section(c.body[:0], data, at, int(size))
 		at += int(size)
 	}
-	c.body = body
 	return true, nil
 }
 
@@ -179,10 +184,9 @@ func (c *Chunk) keep(number protowire.Number, value []byte) {
 	}
 }
 
-// section returns size bytes of data from offset at, with a reference of its
-// own to each buffer.
-func section(data mem.BufferSlice, at, size int) mem.BufferSlice {
-	var out mem.BufferSlice
+// section appends size bytes of data from offset at to out, with a reference of
+// its own to each buffer.
+func section(out, data mem.BufferSlice, at, size int) mem.BufferSlice {
 	for _, b := range data {
 		n := b.Len()
 		if at >= n {

@@ -34,7 +34,7 @@ func Upload(s *Server, name string, f func(ctx context.Context, first *Chunk, bo
 			case err != nil:
 				return err
 			}
-			body := &bodyReader{stream: stream, chunk: first, stop: ctx}
+			body := &bodyReader{stream: stream, chunk: Chunk{body: first.body}, stop: ctx}
 			err := guard(func() string { return subject(name, first) }, func() error {
 				return f(ctx, first, body)
 			})
@@ -89,7 +89,8 @@ func (s *Server) within(limit time.Duration, done <-chan struct{}) bool {
 type bodyReader struct {
 	stream grpc.ServerStream
 	stop   context.Context
-	chunk  *Chunk
+	chunk  Chunk // reused for all messages
+	read   int   // buffers of chunk.body that are read and freed
 	err    error // sticky
 }
 
@@ -97,19 +98,18 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for len(r.chunk.body) == 0 {
+	for r.read == len(r.chunk.body) {
 		if err := r.next(); err != nil {
 			return 0, err
 		}
 	}
 	n := 0
-	for n < len(p) && len(r.chunk.body) > 0 {
-		read, rest := mem.ReadUnsafe(p[n:], r.chunk.body[0])
-		n += read
+	for n < len(p) && r.read < len(r.chunk.body) {
+		m, rest := mem.ReadUnsafe(p[n:], r.chunk.body[r.read])
+		n += m
+		r.chunk.body[r.read] = rest
 		if rest == nil {
-			r.chunk.body = r.chunk.body[1:]
-		} else {
-			r.chunk.body[0] = rest
+			r.read++
 		}
 	}
 	return n, nil
@@ -120,13 +120,13 @@ func (r *bodyReader) next() error {
 	if r.err != nil {
 		return r.err
 	}
-	r.chunk.body.Free()
-	r.chunk = &Chunk{}
+	r.chunk.body[r.read:].Free()
+	r.chunk.body, r.read = r.chunk.body[:0], 0
 	if err := r.stop.Err(); err != nil {
 		r.err = context.Cause(r.stop)
 		return r.err
 	}
-	if err := r.stream.RecvMsg(r.chunk); err != nil {
+	if err := r.stream.RecvMsg(&r.chunk); err != nil {
 		r.err = err
 	}
 	return r.err
@@ -134,7 +134,7 @@ func (r *bodyReader) next() error {
 
 // finish returns an error unless the body was read to its end.
 func (r *bodyReader) finish(key string) error {
-	if r.err == nil && len(r.chunk.body) == 0 {
+	if r.err == nil && r.read == len(r.chunk.body) {
 		r.next()
 	}
 	switch {
