@@ -148,7 +148,9 @@ func (p *Plugin) list(context.Context, *abi.Empty) (*abi.ListPluginsResponse, er
 	for _, name := range p.deleteItemActions.names() {
 		add(kindDeleteItemAction, name)
 	}
-	if p.flags.Legacy {
+	if p.flags.Legacy && len(p.itemBlockActions) > 0 {
+		p.log.Info("item block actions are not announced, since the server's arguments are those of Velero 1.14 or older",
+			"actions", p.itemBlockActions.names())
 		return &out, nil
 	}
 	for _, name := range p.itemBlockActions.names() {

@@ -198,29 +198,30 @@ func (s *Server) send(ctx context.Context, stream grpc.ServerStream, object io.R
 	if r, ok := object.(chunkReader); ok {
 		read = r.ReadChunk
 	}
-	for {
+	for empty := 0; ; empty++ {
 		buffer := payloads.Get(ChunkSize)
 		data, release, err := read(*buffer)
-		if release != nil || len(data) == 0 {
+		var whole mem.Buffer
+		if release != nil {
 			payloads.Put(buffer)
+			whole = borrowed(data, release)
+		} else {
+			*buffer = data
+			whole = pooled(buffer)
 		}
 		if len(data) > 0 {
-			var whole mem.Buffer
-			if release != nil {
-				whole = borrowed(data, release)
-			} else {
-				*buffer = data
-				whole = pooled(buffer)
-			}
-			if serr := s.sendAll(ctx, stream, whole); serr != nil {
-				return serr
-			}
+			empty = 0
 		}
-		if err == io.EOF {
+		if serr := s.sendAll(ctx, stream, whole); serr != nil {
+			return serr
+		}
+		switch {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		case empty >= maxEmptyReads:
+			return io.ErrNoProgress
 		}
 	}
 }
@@ -246,10 +247,10 @@ func (s *Server) sendAll(ctx context.Context, stream grpc.ServerStream, whole me
 	return nil
 }
 
-// sendWithin sends one message and gives it up. A send blocks while the host does not take what
-// was sent before. A host that has stopped reading says nothing about it and
-// closes nothing, so the time limit is the only way to free what the object
-// holds. The send that is under way then ends with the stream.
+// sendWithin sends one message and gives its data up. A send blocks while the
+// host does not take what was sent before. A host that has stopped reading says
+// nothing about it and closes nothing, so the time limit is the only way to free
+// what the object holds. The send that is under way then ends with the stream.
 func (s *Server) sendWithin(ctx context.Context, stream grpc.ServerStream, p *payload) error {
 	sent := make(chan error, 1)
 	go func() {
