@@ -23,7 +23,7 @@ type heap struct {
 	config   map[string]string
 	objects  map[string]string
 	failWith map[string]error // by method
-	closed   bool
+	closed   int
 }
 
 func (h *heap) Init(_ context.Context, config map[string]string) error {
@@ -106,7 +106,7 @@ func (h *heap) Checks(c map[string]string) ([]Check, error) {
 }
 
 func (h *heap) Close() error {
-	h.closed = true
+	h.closed++
 	return nil
 }
 

@@ -185,6 +185,22 @@ func TestList(t *testing.T) {
 	}
 }
 
+func TestImplementationsInUseAreClosed(t *testing.T) {
+	p := New("p", "v")
+	used, idle := &heap{}, &heap{}
+	p.ObjectStore("a.b/used", func(*slog.Logger) ObjectStore { return used })
+	p.ObjectStore("a.b/idle", func(*slog.Logger) ObjectStore { return idle })
+	for range 2 {
+		if _, err := p.objectStores.find("a.b/used"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.close()
+	if used.closed != 1 || idle.closed != 0 {
+		t.Errorf("closed %d and %d times, want 1 and 0", used.closed, idle.closed)
+	}
+}
+
 func TestRegistrationProblemsKeepThePluginFromServing(t *testing.T) {
 	for _, name := range []string{"", "plain", "/x", "a/", "a/b/c", "A.b/x", "-a/x", "a..b/x", strings.Repeat("a", 254) + "/x"} {
 		p := New("p", "v")
