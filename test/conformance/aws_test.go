@@ -6,7 +6,6 @@ package conformance
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -102,13 +101,9 @@ func environment(t *testing.T) []string {
 // storeConfig is the spec.config of a location in the bucket store.
 func storeConfig(t *testing.T, minio *stack.MinIO, endpoint string, more map[string]string) map[string]string {
 	t.Helper()
-	credentials := filepath.Join(t.TempDir(), "cloud")
-	content := fmt.Sprintf("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n", minio.AccessKey, minio.SecretKey)
-	if err := os.WriteFile(credentials, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	config := map[string]string{
-		"region": stack.Region, "s3Url": endpoint, "s3ForcePathStyle": "true", "credentialsFile": credentials,
+		"region": stack.Region, "s3Url": endpoint, "s3ForcePathStyle": "true",
+		"credentialsFile": credentialsFile(t, minio.AccessKey, minio.SecretKey),
 	}
 	for key, value := range more {
 		config[key] = value
