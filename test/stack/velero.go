@@ -292,6 +292,21 @@ func (l Location) object(secret string) *unstructured.Unstructured {
 	return veleroObject("BackupStorageLocation", l.Name, spec)
 }
 
+// WriteFiles writes the location and its credential to files in a folder, for
+// the check command of a plugin.
+func (l Location) WriteFiles(dir string) (location, credential string, err error) {
+	text, err := yaml.Marshal(l.object(credentialName(l.Name)).Object)
+	if err != nil {
+		return "", "", err
+	}
+	location = filepath.Join(dir, l.Name+".yaml")
+	credential = filepath.Join(dir, l.Name+".credential")
+	return location, credential, errors.Join(
+		os.WriteFile(location, text, 0o600),
+		os.WriteFile(credential, l.Credential, 0o600),
+	)
+}
+
 // S3Location is a location at the TLS endpoint of m for the aws plugin.
 func (m *MinIO) S3Location(name, bucket string) Location {
 	return Location{

@@ -162,7 +162,21 @@ func start(ctx context.Context, servers *stack.Stack, plugins []string) (string,
 	if err != nil {
 		return "", err
 	}
-	return describe(servers, cluster, store, velero)
+	text, err := describe(servers, cluster, store, velero)
+	if err != nil {
+		return "", err
+	}
+	file, credential, err := location.WriteFiles(servers.Dir())
+	if err != nil {
+		return "", err
+	}
+	text += "\nTry: velero backup-location get\n"
+	for _, plugin := range plugins {
+		if filepath.Base(plugin) == "velero-plugin-for-aws" {
+			text += fmt.Sprintf("     %s check --location %s --credentials-file %s\n", plugin, file, credential)
+		}
+	}
+	return text + "Stop it all with: make stack-down\n", nil
 }
 
 func describe(servers *stack.Stack, cluster *stack.ControlPlane, store *stack.MinIO, velero *stack.Velero) (string, error) {
@@ -192,7 +206,5 @@ func describe(servers *stack.Stack, cluster *stack.ControlPlane, store *stack.Mi
 	if enter != "" {
 		line("namespaces", "%s", enter)
 	}
-	fmt.Fprintln(&b)
-	fmt.Fprintln(&b, "Try: velero backup-location get; stop it all with: make stack-down")
 	return b.String(), nil
 }
