@@ -48,7 +48,7 @@ func StopDetached(ctx context.Context, grace time.Duration) error {
 	}
 	graceful, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	err = await(graceful, func() error {
+	err = Await(graceful, func() error {
 		if DetachedRunning() {
 			return errRunning
 		}

@@ -113,14 +113,15 @@ func (p *server) await(ctx context.Context, check func(context.Context) error) e
 		case <-ctx.Done():
 		}
 	}()
-	if err := await(ctx, func() error { return check(ctx) }); err != nil {
+	if err := Await(ctx, func() error { return check(ctx) }); err != nil {
 		return fmt.Errorf("%s: %w\n%s", p.name, err, tail(p.logPath, 0))
 	}
 	return nil
 }
 
-// await polls check until it succeeds or ctx ends.
-func await(ctx context.Context, check func() error) error {
+// Await polls check until it succeeds or ctx ends. Its error is then the last one
+// of check and the cause of the end.
+func Await(ctx context.Context, check func() error) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {

@@ -65,7 +65,7 @@ func (v *Velero) LogEnd() (int64, error) {
 // on. It fails when a process still runs at the end of ctx.
 func (v *Velero) PluginRuns(ctx context.Context, from int64) (PluginRuns, error) {
 	var log *pluginLog
-	err := await(ctx, func() (err error) {
+	err := Await(ctx, func() (err error) {
 		if log, err = v.readLog(from); err != nil {
 			return err
 		}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,6 +20,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
 // App is the application in one namespace.
@@ -73,7 +74,7 @@ func (a *App) CreateContent(ctx context.Context) error {
 	if err := a.createAll(ctx, a.objects()); err != nil {
 		return err
 	}
-	return await(ctx, func() error { return a.settled(ctx) })
+	return stack.Await(ctx, func() error { return a.settled(ctx) })
 }
 
 func (a *App) createAll(ctx context.Context, objects []*unstructured.Unstructured) error {
@@ -134,7 +135,7 @@ func (a *App) mapper() (meta.RESTMapper, error) {
 
 // awaitKind waits until the API server serves the custom resource.
 func (a *App) awaitKind(ctx context.Context) error {
-	return await(ctx, func() error {
+	return stack.Await(ctx, func() error {
 		_, err := a.dynamic.Resource(orderResource(a.Namespace)).Namespace(a.Namespace).List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -192,7 +193,7 @@ func (a *App) Delete(ctx context.Context) error {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
-		err = await(ctx, func() error {
+		err = stack.Await(ctx, func() error {
 			_, err := client.Get(ctx, object.GetName(), metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return nil
@@ -207,23 +208,6 @@ func (a *App) Delete(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// await polls check until it succeeds or ctx ends.
-func await(ctx context.Context, check func() error) error {
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-ticker.C:
-		}
-	}
 }
 
 // key names an object in a snapshot.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
 // Ignored is a field that a comparison leaves out, and why. Nothing else is
@@ -97,7 +99,7 @@ func Compare(before, after Snapshot) []Difference {
 func (a *App) AwaitIdentical(ctx context.Context, before Snapshot) ([]Difference, error) {
 	var differences []Difference
 	var failure error
-	err := await(ctx, func() error {
+	err := stack.Await(ctx, func() error {
 		after, err := a.Snapshot(ctx)
 		if failure = err; err != nil {
 			return err
