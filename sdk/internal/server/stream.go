@@ -202,10 +202,14 @@ func (s *Server) send(ctx context.Context, stream grpc.ServerStream, object io.R
 		buffer := payloads.Get(ChunkSize)
 		data, release, err := read(*buffer)
 		var whole mem.Buffer
-		if release != nil {
+		switch {
+		case release != nil:
 			payloads.Put(buffer)
 			whole = borrowed(data, release)
-		} else {
+		case len(data) == 0:
+			payloads.Put(buffer)
+			whole = mem.SliceBuffer(nil)
+		default:
 			*buffer = data
 			whole = pooled(buffer)
 		}
