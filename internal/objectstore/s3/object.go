@@ -2,14 +2,13 @@ package s3
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
-	"errors"
-	"fmt"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"

@@ -20,7 +20,9 @@ const (
 var contentType = aws.String("application/octet-stream")
 
 // upload is a transfer.Target. Bodies are given to the SDK as bytes.Reader: their
-// length is known, and they can be sent again.
+// length is known, and they can be sent again. The SDK's client cuts the
+// connection off from the body before it returns, so that a request which has
+// failed no longer reads a buffer that is unmapped or filled anew.
 type upload struct {
 	*location
 	bucket, key string
