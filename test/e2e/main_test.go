@@ -16,7 +16,7 @@ const binEnv = "OADP_PLUGIN_BIN"
 
 var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{builtPlugin("velero-plugin-for-aws")}}}
 
-func TestMain(m *testing.M) { servers.Main(m, tools.All()...) }
+func TestMain(m *testing.M) { servers.Main(m, tools.Core()...) }
 
 func builtPlugin(name string) string {
 	dir := os.Getenv(binEnv)

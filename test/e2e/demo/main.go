@@ -41,7 +41,7 @@ func main() {
 		os.Exit(1)
 	}
 	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.All()})
+	servers.Enter(stack.Entry{Needs: tools.Core()})
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -47,7 +47,7 @@ func buildMissing(ctx context.Context, w io.Writer, root string, sources []sourc
 func unbuilt(root string, sources []source) []source {
 	var todo []source
 	for _, src := range sources {
-		if _, err := os.Stat(src.binary(root)); err != nil {
+		if !src.built(root) {
 			todo = append(todo, src)
 		}
 	}
@@ -55,10 +55,6 @@ func unbuilt(root string, sources []source) []source {
 }
 
 func (s source) build(ctx context.Context, w io.Writer, root, cache string) error {
-	dir := filepath.Dir(s.binary(root))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	var done, total atomic.Int64
 	stop := report(w, string(s.tool), func() string {
 		switch d, t := done.Load(), total.Load(); {
@@ -73,27 +69,38 @@ func (s source) build(ctx context.Context, w io.Writer, root, cache string) erro
 	defer stop()
 
 	var packages bytes.Buffer
-	err := s.goCommand(ctx, cache, &packages, io.Discard, "list", "-deps", "-f", "{{.ImportPath}}", s.pkg)
-	if err != nil {
+	list := append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, s.packages()...)
+	if err := s.goCommand(ctx, cache, &packages, io.Discard, list...); err != nil {
 		return err
 	}
 	// "unsafe" is listed and never compiled.
 	total.Store(int64(bytes.Count(packages.Bytes(), []byte("\n")) - 1))
+	for _, pkg := range s.packages() {
+		if err := s.buildPackage(ctx, root, cache, pkg, &lineCounter{count: &done}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-	partial := filepath.Join(dir, "partial")
-	compiled := &lineCounter{count: &done}
-	err = s.goCommand(ctx, cache, io.Discard, compiled, "build", "-v", "-trimpath", "-ldflags="+s.ldflags, "-o", partial, s.pkg)
+func (s source) buildPackage(ctx context.Context, root, cache, pkg string, compiled io.Writer) error {
+	binary := s.binary(root, pkg)
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return err
+	}
+	partial := binary + ".partial"
+	err := s.goCommand(ctx, cache, io.Discard, compiled, "build", "-v", "-trimpath", "-ldflags="+s.ldflags[pkg], "-o", partial, pkg)
 	if err != nil {
 		return err
 	}
-	return os.Rename(partial, s.binary(root))
+	return os.Rename(partial, binary)
 }
 
 // goCommand runs the go command in the tool's module. Its error holds the end
 // of what the command wrote to stderr.
 func (s source) goCommand(ctx context.Context, cache string, stdout, stderr io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = s.dir
+	cmd.Dir = s.module()
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOCACHE="+cache)
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(&text, stderr)

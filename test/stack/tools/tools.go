@@ -32,7 +32,16 @@ const (
 )
 
 // All lists every tool.
-func All() []Tool { return []Tool{ControlPlane, MinIO, Velero} }
+func All() []Tool {
+	var all []Tool
+	for _, d := range definitions() {
+		all = append(all, d.tool)
+	}
+	return all
+}
+
+// Core lists the tools that a backup and its restore need.
+func Core() []Tool { return []Tool{ControlPlane, MinIO, Velero} }
 
 // Program is one server or command of a tool.
 type Program string
@@ -78,7 +87,7 @@ func Ensure(ctx context.Context, w io.Writer, wanted ...Tool) (Commands, error) 
 		return nil, err
 	}
 	for _, src := range missing {
-		commands.add(src.commands(src.binary(root)))
+		commands.add(src.commands(root))
 	}
 	return commands, buildMissing(ctx, w, root, missing)
 }
@@ -103,45 +112,48 @@ func CacheDir() (string, error) {
 // nil if one of its programs is absent or has another version.
 func installed(ctx context.Context, w io.Writer, src source) Commands {
 	commands := Commands{}
-	for _, program := range src.programs() {
-		argv := src.findProgram(ctx, w, program)
+	for _, p := range src.programs {
+		argv := src.find(ctx, w, p)
 		if argv == nil {
 			return nil
 		}
-		commands[program] = argv
+		commands[p.name] = argv
 	}
 	return commands
 }
 
-func (s source) findProgram(ctx context.Context, w io.Writer, program Program) []string {
-	var candidates [][]string
-	if dir := os.Getenv(BinEnv); dir != "" {
-		candidates = append(candidates, []string{filepath.Join(dir, string(program))})
-		if s.multiCall() {
-			candidates = append(candidates, []string{filepath.Join(dir, string(s.tool)), string(program)})
-		}
+func (s source) find(ctx context.Context, w io.Writer, p programDefinition) []string {
+	if p.printed == nil {
+		return nil
 	}
-	if path, err := exec.LookPath(string(program)); err == nil {
-		candidates = append(candidates, []string{path})
-	}
-	for _, argv := range candidates {
-		path, err := filepath.Abs(argv[0])
-		if err != nil {
+	for _, argv := range s.candidates(p) {
+		if _, err := os.Stat(argv[0]); err != nil {
 			continue
 		}
-		argv[0] = path
-		if _, err := os.Stat(path); err != nil {
-			continue
-		}
-		found, err := probe(ctx, program, argv)
-		want := s.versions[program]
+		found, err := p.probe(ctx, argv)
+		want := s.versions[p.name]
 		if err == nil && found.fits(want) {
 			return argv
 		}
 		if err == nil {
 			err = fmt.Errorf("version %s does not fit %s", found, want)
 		}
-		fmt.Fprintf(w, "stack: not using %s: %v\n", path, err)
+		fmt.Fprintf(w, "stack: not using %s: %v\n", argv[0], err)
 	}
 	return nil
+}
+
+// candidates are the commands that may start a program of the machine.
+func (s source) candidates(p programDefinition) [][]string {
+	var all [][]string
+	if dir, err := filepath.Abs(os.Getenv(BinEnv)); err == nil && os.Getenv(BinEnv) != "" {
+		all = append(all, []string{filepath.Join(dir, string(p.name))})
+		if argv := s.command(p, filepath.Join(dir, string(s.tool))); len(argv) > 1 {
+			all = append(all, argv)
+		}
+	}
+	if path, err := exec.LookPath(string(p.name)); err == nil {
+		all = append(all, []string{path})
+	}
+	return all
 }

@@ -49,7 +49,7 @@ func TestInstalledBinaries(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		program := src.programs()[0]
+		program := src.programs[0].name
 		path := filepath.Join(dir, string(program))
 		script := "#!/bin/sh\ncat <<'END'\n" + c.output + "\nEND\n"
 		if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
@@ -77,12 +77,17 @@ func TestStampsFollowThePins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, program := range src.programs() {
-			if len(src.versions[program]) == 0 {
-				t.Errorf("%s has no version", program)
+		for _, p := range src.programs {
+			if len(src.versions[p.name]) == 0 {
+				t.Errorf("%s has no version", p.name)
 			}
 		}
 	}
+}
+
+func toolIn(module string) source {
+	programs := []programDefinition{{name: "tool", pkg: "."}}
+	return source{definition: definition{tool: "tool", programs: programs}, root: module, key: "key"}
 }
 
 // Processes that start together build once and all find the result.
@@ -97,7 +102,7 @@ func TestConcurrentBuildsBuildOnce(t *testing.T) {
 		}
 	}
 	root := filepath.Join(t.TempDir(), "cache")
-	src := source{tool: "tool", dir: module, pkg: ".", key: "key"}
+	src := toolIn(module)
 	outputs := make([]bytes.Buffer, 3)
 	failures := make([]error, len(outputs))
 	var builders sync.WaitGroup
@@ -115,7 +120,7 @@ func TestConcurrentBuildsBuildOnce(t *testing.T) {
 	if built != 1 {
 		t.Errorf("built %d times", built)
 	}
-	if _, err := os.Stat(src.binary(root)); err != nil {
+	if _, err := os.Stat(src.binary(root, ".")); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(root, "gocache")); err == nil {
@@ -133,7 +138,7 @@ func TestFailedBuildTellsWhy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	src := source{tool: "tool", dir: module, pkg: ".", key: "key"}
+	src := toolIn(module)
 	err := buildMissing(t.Context(), &bytes.Buffer{}, t.TempDir(), []source{src})
 	if err == nil || !strings.Contains(fmt.Sprint(err), "undefinedFunction") {
 		t.Errorf("error %v", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,23 +65,16 @@ func parseVersion(pattern *regexp.Regexp, text string) (version, error) {
 }
 
 // probe asks a program for its version.
-func probe(ctx context.Context, program Program, argv []string) (version, error) {
+func (p programDefinition) probe(ctx context.Context, argv []string) (version, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	pattern, args := semver, []string{"--version"}
-	switch program {
-	case MinIOServer:
-		pattern = release
-	case VeleroServer:
-		args = []string{"version", "--client-only"}
-	}
-	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:len(argv):len(argv)], args...)...)
+	cmd := exec.CommandContext(ctx, argv[0], slices.Concat(argv[1:], p.asked)...)
 	cmd.Env = []string{"HOME=/nonexistent"}
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("asked for its version: %w", err)
 	}
-	return parseVersion(pattern, string(out))
+	return parseVersion(p.printed, string(out))
 }
 
 func firstLine(text string) string {

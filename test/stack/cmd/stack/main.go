@@ -21,8 +21,8 @@ import (
 
 const usage = `usage: stack COMMAND
 
-  build [TOOL...]     build the servers that are missing (controlplane, minio,
-                      velero; all if none is named) and print their paths
+  build [TOOL...]     build what is missing of the servers that the tests need,
+                      or of the tools named, and print their paths
   up [--plugins DIR]  start a control plane, MinIO and Velero, with the plugins
                       in DIR (bin if not given), and keep them running
   down                stop them

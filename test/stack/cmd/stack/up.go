@@ -40,7 +40,7 @@ func up(ctx context.Context, plugins string) error {
 		return err
 	}
 	// Built here, where progress is seen.
-	if _, err := tools.Ensure(ctx, os.Stderr, tools.All()...); err != nil {
+	if _, err := tools.Ensure(ctx, os.Stderr, tools.Core()...); err != nil {
 		return err
 	}
 	log, err := os.CreateTemp("", "oadp-stack-up-*.log")
@@ -124,7 +124,7 @@ func executables(dir string) ([]string, error) {
 // serve runs the servers until it is told to end.
 func serve(ctx context.Context, plugins []string) error {
 	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.All(), Detached: true, Published: published})
+	servers.Enter(stack.Entry{Needs: tools.Core(), Detached: true, Published: published})
 	defer servers.Close()
 	text, err := start(ctx, &servers, plugins)
 	if err != nil {
