@@ -18,6 +18,7 @@
 package sdk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/hostlog"
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/server"
@@ -47,6 +49,7 @@ type Plugin struct {
 	deleteItemActions  registry[DeleteItemAction]
 	itemBlockActions   registry[ItemBlockAction]
 
+	commands  []command
 	documents documents
 	problems  []error // of registrations
 	announced sync.Once
@@ -93,6 +96,16 @@ func (p *Plugin) DeleteItemAction(name string, action DeleteItemAction) {
 // ItemBlockAction registers an action that names related items.
 func (p *Plugin) ItemBlockAction(name string, action ItemBlockAction) {
 	register(p, &p.itemBlockActions, name, func() ItemBlockAction { return action })
+}
+
+// Command adds a command to those that the binary has when it is started by
+// hand, such as the server behind a store's signed URLs. about is what the list
+// of commands says of it. A name that the SDK has a command for stays the SDK's.
+//
+// run gets the arguments that follow the name. Its context ends with SIGINT and
+// SIGTERM. An error is printed and makes the exit code 1; flag.ErrHelp is none.
+func (p *Plugin) Command(name, about string, run func(ctx context.Context, args []string) error) {
+	p.commands = append(p.commands, command{name, about, run})
 }
 
 // registry holds the implementations of one kind by their registered names.
@@ -194,14 +207,29 @@ func (p *Plugin) serve(args []string) error {
 	return err
 }
 
+// closeTime is what implementations have for their Close. The host kills the
+// process two seconds after it has asked for its end, and nobody does when the
+// host has died.
+const closeTime = 2 * time.Second
+
 // close closes the implementations that were used and can be closed.
 func (p *Plugin) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.closers {
-		if err := c.Close(); err != nil {
-			p.log.Debug("closing an implementation", "error", err)
+	closers := p.closers
+	p.mu.Unlock()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, c := range closers {
+			if err := c.Close(); err != nil {
+				p.log.Debug("closing an implementation", "error", err)
+			}
 		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTime):
+		p.log.Debug("an implementation is still closing", "waited", closeTime.String())
 	}
 }
 

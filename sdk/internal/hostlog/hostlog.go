@@ -9,6 +9,7 @@ package hostlog
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,19 +50,24 @@ func Level(name string) slog.Level {
 }
 
 // New returns a handler that writes to w, which must be the stderr that the
-// host reads.
+// host reads. When the host has stopped reading it, lines are dropped: no call
+// waits for the host for longer than a moment.
 func New(w io.Writer, level slog.Level) slog.Handler {
-	json := slog.NewJSONHandler(lineWriter{w}, &slog.HandlerOptions{
+	lines := slog.NewJSONHandler(lineWriter{newLossyWriter(w, patience)}, &slog.HandlerOptions{
 		AddSource:   true,
 		Level:       level,
 		ReplaceAttr: replace,
 	})
-	return handler{json.WithAttrs([]slog.Attr{slog.String("@logSourceSetBy", "plugin")}), new(atomic.Int64)}
+	return handler{
+		Handler: lines.WithAttrs([]slog.Attr{slog.String("@logSourceSetBy", "plugin")}),
+		alerts:  new(atomic.Int64),
+	}
 }
 
 type handler struct {
 	slog.Handler
-	alerts *atomic.Int64 // warnings and errors written
+	alerts  *atomic.Int64 // warnings and errors written
+	grouped bool          // attributes go into a group
 }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
@@ -76,45 +82,93 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 			}
 		}
 	}
-	return h.Handler.Handle(ctx, withoutMessageKey(r))
+	return h.Handler.Handle(ctx, h.safeRecord(r))
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	attrs = slices.Clone(attrs)
-	for i, a := range attrs {
-		attrs[i] = notMessageKey(a)
-	}
-	return handler{h.Handler.WithAttrs(attrs), h.alerts}
+	h.Handler = h.Handler.WithAttrs(h.safe(slices.Clone(attrs)))
+	return h
 }
 
-// withoutMessageKey keeps an attribute from taking the place of the message,
-// which goes through replace under the same key.
-func withoutMessageKey(r slog.Record) slog.Record {
+func (h handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	if !h.grouped {
+		name = groupKey(name)
+	}
+	h.Handler, h.grouped = h.Handler.WithGroup(name), true
+	return h
+}
+
+// safeRecord returns r without attributes that would take the place of what the
+// host reads. Few records have any.
+func (h handler) safeRecord(r slog.Record) slog.Record {
 	clash := false
 	r.Attrs(func(a slog.Attr) bool {
-		clash = a.Key == slog.MessageKey
+		clash = !h.grouped && unsafe(a)
 		return !clash
 	})
 	if !clash {
 		return r
 	}
-	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
-		out.AddAttrs(notMessageKey(a))
+		attrs = append(attrs, a)
 		return true
 	})
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	out.AddAttrs(h.safe(attrs)...)
 	return out
 }
 
-func notMessageKey(a slog.Attr) slog.Attr {
-	if a.Key == slog.MessageKey {
-		a.Key = "message"
+// unsafe reports whether safe would change a.
+func unsafe(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindGroup, slog.KindLogValuer:
+		return true
 	}
-	return a
+	return a.Key == slog.MessageKey
 }
 
-func (h handler) WithGroup(name string) slog.Handler {
-	return handler{h.Handler.WithGroup(name), h.alerts}
+// safe renames attributes, in place. An attribute must not take the place of the
+// message, which goes through replace under the same key, and a group must not
+// have a reserved key, as replace does not see the keys of groups.
+func (h handler) safe(attrs []slog.Attr) []slog.Attr {
+	if h.grouped {
+		return attrs
+	}
+	for i, a := range attrs {
+		a.Value = a.Value.Resolve()
+		switch {
+		case a.Value.Kind() == slog.KindGroup && a.Key == "":
+			a.Value = slog.GroupValue(h.safe(slices.Clone(a.Value.Group()))...)
+		case a.Value.Kind() == slog.KindGroup:
+			a.Key = groupKey(a.Key)
+		case a.Key == slog.MessageKey:
+			a.Key = "message"
+		}
+		attrs[i] = a
+	}
+	return attrs
+}
+
+// groupKey returns the name under which a group is written: the host wants
+// strings under reserved keys.
+func groupKey(name string) string {
+	if reserved(name) {
+		return "_" + strings.TrimLeft(name, "@")
+	}
+	return name
+}
+
+// reserved reports whether the host reads the key itself.
+func reserved(key string) bool {
+	switch key {
+	case "name", "namespace", "resource", slog.MessageKey:
+		return true
+	}
+	return strings.HasPrefix(key, "@")
 }
 
 // replace gives the keys that slog writes the names that the host reads, and
@@ -155,7 +209,7 @@ func bounded(a slog.Attr) slog.Attr {
 	case string:
 		a.Value = slog.StringValue(cut(v))
 	case error:
-		a.Value = slog.StringValue(cut(v.Error()))
+		a.Value = slog.StringValue(cut(fmt.Sprint(v))) // unlike Error, it bears a nil pointer
 	case []byte:
 		a.Value = slog.StringValue(cut(string(v)))
 	}
@@ -201,7 +255,15 @@ func (l lineWriter) Write(line []byte) (int, error) {
 			level = string(name)
 		}
 	}
-	_, err := fmt.Fprintf(l.w, `{"@level":%q,"@message":"a log line of %d bytes was left out, it begins: %s"}`+"\n",
-		level, len(line), strconv.Quote(cut(string(line)))[1:200])
-	return len(line), err
+	begin := bytes.ToValidUTF8(line[:200], nil)
+	return len(line), writeLine(l.w, level, fmt.Sprintf("a log line of %d bytes was left out, it begins: %s", len(line), begin))
+}
+
+// writeLine writes a line of its own. Level and message are text.
+func writeLine(w io.Writer, level, message string) error {
+	line, err := json.Marshal(map[string]string{"@level": level, "@message": message})
+	if err == nil {
+		_, err = w.Write(append(line, '\n'))
+	}
+	return err
 }

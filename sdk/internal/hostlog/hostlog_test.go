@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -119,6 +120,89 @@ func TestFloodOfErrors(t *testing.T) {
 	if !strings.Contains(out.String(), "suppressed") {
 		t.Error("nothing says that errors are suppressed")
 	}
+}
+
+// Groups under the keys that the host reads would be objects there.
+func TestGroupsUnderReservedKeys(t *testing.T) {
+	for _, key := range []string{"name", "namespace", "resource", "@message", "@level", "@timestamp", "msg", ""} {
+		for what, log := range map[string]func(*slog.Logger){
+			"attribute": func(l *slog.Logger) { l.Info("m", slog.Group(key, "name", 1, "msg", 2)) },
+			"valuer":    func(l *slog.Logger) { l.Info("m", key, groupValuer{}) },
+			"with":      func(l *slog.Logger) { l.With(slog.Group(key, "name", 1)).Info("m") },
+			"open":      func(l *slog.Logger) { l.WithGroup(key).Info("m", "name", 1) },
+			"twice":     func(l *slog.Logger) { l.WithGroup("g").WithGroup(key).Info("m", slog.Group(key, "a", 1)) },
+		} {
+			checkHostLine(t, what+" "+key, line(t, slog.LevelInfo, log))
+		}
+	}
+}
+
+type groupValuer struct{}
+
+func (groupValuer) LogValue() slog.Value { return slog.GroupValue(slog.Int("a", 1)) }
+
+// checkHostLine checks the types that the host asserts.
+func checkHostLine(t *testing.T, what string, fields map[string]any) {
+	t.Helper()
+	for _, key := range []string{"@message", "@level", "@timestamp", "name", "namespace", "resource"} {
+		if value, there := fields[key]; there {
+			if _, ok := value.(string); !ok {
+				t.Errorf("%s: %s is a %T", what, key, value)
+			}
+		}
+	}
+	if fields["@message"] == nil || fields["@level"] == nil {
+		t.Errorf("%s: no message or level in %v", what, fields)
+	}
+}
+
+type faultyError struct{}
+
+func (*faultyError) Error() string { panic("a faulty error") }
+
+func TestErrorsThatPanic(t *testing.T) {
+	var none *faultyError
+	for _, err := range []error{none, &faultyError{}} {
+		checkHostLine(t, fmt.Sprintf("%T", err), line(t, slog.LevelInfo, func(l *slog.Logger) { l.Info("m", "error", err) }))
+	}
+}
+
+// FuzzLine logs any text at any place. Whatever comes, the host must survive it.
+func FuzzLine(f *testing.F) {
+	f.Add("m", "name", "v", uint8(0))
+	f.Add("m\n\x00\xff", "@message", "", uint8(1))
+	f.Add("", "", "\\u00", uint8(2))
+	f.Add(strings.Repeat("\x01\"\\", 5000), "k", strings.Repeat("\U0001f600", 5000), uint8(7))
+	f.Fuzz(func(t *testing.T, message, key, value string, shape uint8) {
+		attrs := []slog.Attr{
+			slog.String(key, value), slog.Any(key, errors.New(value)), slog.Int(key, 1), slog.Any(key, []byte(value)),
+			slog.Group(key, slog.String(value, key)), slog.Any(key, groupValuer{}), slog.Any(key, map[string]string{key: value}),
+		}
+		for range shape / 32 { // up to some lines that are too long
+			attrs = append(attrs, slog.String(key, strings.Repeat(value, 20)))
+		}
+		var out bytes.Buffer
+		l := slog.New(New(&out, LevelTrace))
+		if shape&1 != 0 {
+			l = l.With("a", 1)
+		}
+		if shape&2 != 0 {
+			l = slog.New(l.Handler().WithAttrs(attrs[:2]))
+		}
+		if shape&4 != 0 {
+			l = l.WithGroup(key)
+		}
+		l.LogAttrs(t.Context(), slog.Level(int(shape%24)-8), message, attrs...)
+		text, ended := strings.CutSuffix(out.String(), "\n")
+		if !ended || strings.Contains(text, "\n") || len(text) >= maxLine {
+			t.Fatalf("%d bytes are no line: %.200q", len(text), text)
+		}
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(text), &fields); err != nil {
+			t.Fatalf("%v: %.300q", err, text)
+		}
+		checkHostLine(t, "line", fields)
+	})
 }
 
 func BenchmarkDisabledLevel(b *testing.B) {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,6 +37,10 @@ const (
 	// farewell is how long calls have to notice that the host has gone. The host
 	// kills the process after two seconds.
 	farewell = 1500 * time.Millisecond
+
+	// cleanUp is how long they have when the host has gone without a word, since
+	// nobody is about to kill the process. An upload is aborted in this time.
+	cleanUp = 5 * time.Second
 )
 
 // Launched reports whether a plugin host has started this process.
@@ -105,6 +110,8 @@ var (
 func (s *Server) Serve(services []grpc.ServiceDesc) error {
 	parentDied := parentDeath()
 	signal.Ignore(os.Interrupt) // a terminal sends it to host and plugin alike
+	// A log line must not end a process whose host has died: it cleans up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 
@@ -116,26 +123,11 @@ func (s *Server) Serve(services []grpc.ServiceDesc) error {
 	if err != nil {
 		return err
 	}
-	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(math.MaxInt32),
-		grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.InitialWindowSize(window),
-		grpc.InitialConnWindowSize(window),
-		grpc.ForceServerCodecV2(newCodec()),
-	}
+	var options []grpc.ServerOption
 	if transport != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(transport)))
 	}
-	g := grpc.NewServer(options...)
-	for i := range services {
-		g.RegisterService(&services[i], nil)
-	}
-	for _, service := range s.hostServices() {
-		g.RegisterService(&service, nil)
-	}
-	ready := health.NewServer()
-	ready.SetServingStatus("plugin", healthpb.HealthCheckResponse_SERVING)
-	healthpb.RegisterHealthServer(g, ready)
+	g := s.GRPC(services, options...)
 
 	s.lastCall.Store(time.Now().UnixNano())
 	served := make(chan error, 1)
@@ -161,6 +153,24 @@ func (s *Server) Serve(services []grpc.ServiceDesc) error {
 	return nil
 }
 
+// GRPC returns the server of the services and of those that every host expects.
+func (s *Server) GRPC(services []grpc.ServiceDesc, options ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append(options,
+		grpc.MaxRecvMsgSize(math.MaxInt32),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window),
+		grpc.ForceServerCodecV2(newCodec()),
+	)...)
+	for _, service := range slices.Concat(services, s.hostServices()) {
+		g.RegisterService(&service, nil)
+	}
+	ready := health.NewServer()
+	ready.SetServingStatus("plugin", healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(g, ready)
+	return g
+}
+
 // handshake writes the line that tells the host where to connect. A seventh
 // field answers hosts that ask about multiplexing, which nothing here uses.
 func handshake(w io.Writer, network, address, certificate string) error {
@@ -174,8 +184,13 @@ func handshake(w io.Writer, network, address, certificate string) error {
 	return nil
 }
 
-// stop lets running calls return, for as long as the host will wait.
+// stop lets running calls return, for as long as the host will wait if there is
+// one.
 func (s *Server) stop(g *grpc.Server) {
+	patience := farewell
+	if cause := context.Cause(s.running); cause == errParentDeath || cause == errDisconnected {
+		patience = cleanUp
+	}
 	done := make(chan struct{})
 	go func() {
 		g.GracefulStop()
@@ -183,7 +198,7 @@ func (s *Server) stop(g *grpc.Server) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(farewell):
+	case <-time.After(patience):
 		g.Stop()
 	}
 }
