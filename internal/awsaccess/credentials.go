@@ -1,4 +1,4 @@
-package s3
+package awsaccess
 
 import (
 	"bytes"
@@ -38,14 +38,14 @@ type Access struct {
 type Identity struct {
 	Region   string // of the profile, "" when it has none
 	Warnings []string
+	Content  [sha256.Size]byte // digest of the files
+	Pinned   bool              // the profile counts, whatever the environment holds
 
 	description string
 	profile     string
-	pinned      bool // the profile counts, whatever the environment holds
 	empty       bool // the profile has no credentials
 	configFiles []string
 	credFiles   []string
-	content     [sha256.Size]byte // of the files
 }
 
 // Identity decides which source of credentials counts. It reads files and the
@@ -122,7 +122,7 @@ func fileIdentity(ctx context.Context, file, profile string) (Identity, error) {
 	id := Identity{
 		description: fmt.Sprintf("profile %s of %s", profile, file),
 		profile:     profile,
-		pinned:      true,
+		Pinned:      true,
 		configFiles: []string{file},
 		credFiles:   []string{file},
 	}
@@ -147,7 +147,7 @@ func profileIdentity(ctx context.Context, profile, shared string) (Identity, err
 	id := Identity{
 		description: "profile " + profile,
 		profile:     profile,
-		pinned:      true,
+		Pinned:      true,
 		configFiles: []string{homeFile("AWS_CONFIG_FILE", "config")},
 		credFiles:   []string{homeFile("AWS_SHARED_CREDENTIALS_FILE", "credentials")},
 	}
@@ -194,7 +194,7 @@ func (id *Identity) load(ctx context.Context) (awsconfig.SharedConfig, error) {
 			sum.Write(data)
 		}
 	}
-	sum.Sum(id.content[:0])
+	sum.Sum(id.Content[:0])
 	p, err := awsconfig.LoadSharedConfigProfile(ctx, id.profile, func(o *awsconfig.LoadSharedConfigOptions) {
 		o.ConfigFiles, o.CredentialsFiles = id.configFiles, id.credFiles
 	})
@@ -240,13 +240,13 @@ func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, 
 		awsconfig.WithHTTPClient(client),
 		awsconfig.WithLogger(logging.Nop{}), // it would write to stderr, which belongs to the plugin protocol
 		awsconfig.WithRegion(region),
-		awsconfig.WithDefaultRegion(fallbackRegion),
+		awsconfig.WithDefaultRegion(FallbackRegion),
 		awsconfig.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 		awsconfig.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = credentialMargin }),
 		awsconfig.WithSharedConfigFiles(id.configFiles),
 		awsconfig.WithSharedCredentialsFiles(id.credFiles),
 	}
-	if id.pinned {
+	if id.Pinned {
 		// Naming the profile makes the SDK ignore what the environment holds.
 		options = append(options, awsconfig.WithSharedConfigProfile(id.profile))
 	}
@@ -263,7 +263,7 @@ func (id Identity) Retrieve(ctx context.Context, cfg aws.Config) (source string,
 	defer cancel()
 	c, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return "", &fault.Error{Code: CodeNoCredentials, What: "error getting credentials from " + id.description, Err: plain(err)}
+		return "", &fault.Error{Code: credentialsCode(err), What: "error getting credentials from " + id.description, Err: Plain(err)}
 	}
 	return sourceName(c), nil
 }

@@ -1,4 +1,4 @@
-package s3_test
+package awsaccess_test
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 )
 
 // Velero writes the credentials file of a location in place before every
@@ -44,7 +44,7 @@ func TestCredentialsFileThatIsRewritten(t *testing.T) {
 	defer writer.Wait()
 	defer close(stop)
 	for range 50 {
-		if _, err := (s3.Access{CredentialsFile: file}).Identity(t.Context()); err != nil {
+		if _, err := (awsaccess.Access{CredentialsFile: file}).Identity(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,20 +1,14 @@
-package s3
+package awsaccess
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"golang.org/x/net/http/httpproxy"
 
@@ -36,8 +30,8 @@ type Trust struct {
 	SkipVerify bool
 }
 
-// bundle returns the certificates besides the system's.
-func (t Trust) bundle() ([]byte, error) {
+// Bundle returns the certificates besides the system's.
+func (t Trust) Bundle() ([]byte, error) {
 	pem := []byte(t.CACert)
 	if err := checkPEM("config key caCert", pem); len(pem) > 0 && err != nil {
 		return nil, err
@@ -65,7 +59,7 @@ func checkPEM(name string, pem []byte) error {
 
 // roots returns the certificates to verify against; nil stands for the system's.
 func (t Trust) roots() (*x509.CertPool, error) {
-	pem, err := t.bundle()
+	pem, err := t.Bundle()
 	if err != nil || len(pem) == 0 || t.SkipVerify {
 		return nil, err
 	}
@@ -124,71 +118,3 @@ func proxyFromEnvironment() func(*http.Request) (*url.URL, error) {
 // metadataIPv6 holds the IPv6 addresses of AWS' metadata and pod identity
 // services.
 var metadataIPv6 = netip.MustParsePrefix("fd00:ec2::/32")
-
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: connectTime, KeepAlive: 30 * time.Second}
-	c, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &writeGuard{c, stallTime}, nil
-}
-
-// writeGuard fails a write that makes no progress.
-type writeGuard struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (c *writeGuard) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
-}
-
-// errStalled says that a body stood still for too long.
-var errStalled = errors.New("no more data arrived")
-
-// readGuard fails the body of a response when a read makes no progress.
-type readGuard struct {
-	client aws.HTTPClient
-	limit  time.Duration
-}
-
-// Do implements aws.HTTPClient.
-func (g readGuard) Do(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(r.Context())
-	resp, err := g.client.Do(r.WithContext(ctx))
-	if err != nil {
-		cancel()
-		return resp, err
-	}
-	b := &guardedBody{ReadCloser: resp.Body, limit: g.limit, cancel: cancel}
-	b.timer = time.AfterFunc(g.limit, cancel)
-	b.timer.Stop()
-	resp.Body = b
-	return resp, nil
-}
-
-type guardedBody struct {
-	io.ReadCloser
-	limit  time.Duration
-	cancel context.CancelFunc
-	timer  *time.Timer
-}
-
-func (b *guardedBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.limit)
-	n, err := b.ReadCloser.Read(p)
-	if !b.timer.Stop() && n == 0 && err != nil && err != io.EOF {
-		err = fmt.Errorf("%w for %v: %w", errStalled, b.limit, err)
-	}
-	return n, err
-}
-
-func (b *guardedBody) Close() error {
-	b.timer.Stop()
-	b.cancel()
-	return b.ReadCloser.Close()
-}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
@@ -26,6 +27,7 @@ var catalogue = []area{
 	{"Configuration of locations", config.Codes},
 	{"Location files", location.Codes},
 	{"Credentials files", credfile.Codes},
+	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
 	{"Credentials for images", registrysecret.Codes},
 }

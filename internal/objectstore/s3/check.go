@@ -4,18 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Checks implements sdk.Checked.
@@ -45,14 +41,14 @@ type checker struct {
 }
 
 // target returns the URL that requests for the bucket go to.
-func (c *checker) target(ctx context.Context) (*url.URL, *http.Transport, error) {
+func (c *checker) target(ctx context.Context) (*url.URL, error) {
 	client, err := c.settings.trust.HTTPClient()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cfg, err := c.identity.Config(ctx, client, "")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cfg.Region = cmp.Or(c.settings.region, cfg.Region)
 	// The URL does not depend on the credentials, which are a later step.
@@ -60,65 +56,25 @@ func (c *checker) target(ctx context.Context) (*url.URL, *http.Transport, error)
 	presign := s3.NewPresignClient(newClient(cfg, c.settings.endpoint, c.settings.pathStyle))
 	signed, err := presign.PresignHeadBucket(ctx, &s3.HeadBucketInput{Bucket: &c.settings.bucket})
 	if err != nil {
-		return nil, nil, fmt.Errorf("error building the address of bucket %q: %w", c.settings.bucket, err)
+		return nil, fmt.Errorf("error building the address of bucket %q: %w", c.settings.bucket, err)
 	}
-	u, err := url.Parse(signed.URL)
-	return u, client.GetTransport(), err
+	return url.Parse(signed.URL)
 }
 
-// dns resolves the host that is connected to, which may be a proxy.
 func (c *checker) dns(ctx context.Context) (string, error) {
-	u, transport, err := c.target(ctx)
+	u, err := c.target(ctx)
 	if err != nil {
 		return "", err
 	}
-	name, via := u.Hostname(), ""
-	proxy, err := transport.Proxy(&http.Request{URL: u})
-	if err != nil {
-		return "", &fault.Error{Code: CodeProxy, What: "error reading the proxy variables of the environment", Err: err}
-	}
-	if proxy != nil {
-		name, via = proxy.Hostname(), " (the proxy for "+u.Host+")"
-	}
-	if net.ParseIP(name) != nil {
-		return name + via + " is an address", nil
-	}
-	addresses, err := net.DefaultResolver.LookupHost(ctx, name)
-	if err != nil {
-		return "", connectionFault("error resolving "+name+via, err)
-	}
-	return fmt.Sprintf("%s%s is %s", name, via, strings.Join(addresses, ", ")), nil
+	return awsaccess.Resolve(ctx, u)
 }
 
-// tls connects and looks at the certificate. Any answer will do.
 func (c *checker) tls(ctx context.Context) (string, error) {
-	u, transport, err := c.target(ctx)
+	u, err := c.target(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, 2*connectTime)
-	defer cancel()
-	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, root.String(), nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return "", connectionFault("error connecting to "+u.Scheme+"://"+u.Host, err)
-	}
-	response.Body.Close()
-	if response.TLS == nil {
-		return u.Host + " answers over plain HTTP, without encryption", nil
-	}
-	certificate := response.TLS.PeerCertificates[0]
-	trust := "verified"
-	if c.settings.trust.SkipVerify {
-		trust = "not verified, because of insecureSkipTLSVerify"
-	}
-	return fmt.Sprintf("%s answers, certificate of %q issued by %q valid until %s, %s", u.Host, certificate.Subject,
-		certificate.Issuer, certificate.NotAfter.Format(time.DateOnly), trust), nil
+	return c.settings.trust.Connect(ctx, u)
 }
 
 // credentials requests credentials and names their source. A role's are requested

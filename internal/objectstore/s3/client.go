@@ -2,23 +2,17 @@ package s3
 
 import (
 	"context"
-	"errors"
-	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-)
 
-// maxAttempts is how often a request is sent, unless AWS_MAX_ATTEMPTS says
-// otherwise. A backup of hours should outlast a minute of trouble.
-const maxAttempts = 10
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+)
 
 // clientOptions makes requests that all servers understand.
 func clientOptions(o *s3.Options) {
@@ -26,48 +20,14 @@ func clientOptions(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	o.ContinueHeaderThresholdBytes = -1
-	o.HTTPClient = readGuard{client: o.HTTPClient, limit: stallTime}
+	o.HTTPClient = awsaccess.Guarded(o.HTTPClient)
 	if o.RetryMaxAttempts == 0 {
-		o.RetryMaxAttempts = maxAttempts
+		o.RetryMaxAttempts = awsaccess.MaxAttempts
 	}
 	if o.RetryMode != aws.RetryModeAdaptive {
-		o.Retryer = newRetryer(o.RetryMaxAttempts)
+		o.Retryer = awsaccess.NewRetryer(o.RetryMaxAttempts)
 	}
 	o.APIOptions = append(o.APIOptions, setPayloadHash)
-}
-
-func newRetryer(attempts int) aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = attempts
-		o.Backoff = backoff{retry.NewExponentialJitterBackoff(o.MaxBackoff)}
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(isPermanent)}, o.Retryables...)
-	})
-}
-
-// isPermanent rules out what another attempt cannot mend. Credentials have been
-// asked for several times by then.
-func isPermanent(err error) aws.Ternary {
-	switch connectionCode(err).ID {
-	case CodeUntrusted.ID, CodeCertificate.ID, CodeNotTLS.ID, CodeNoCredentials.ID:
-		return aws.FalseTernary
-	}
-	return aws.UnknownTernary
-}
-
-// dialDelay bounds the pause after a connection that could not be made: an
-// address that refuses connections rarely recovers within the attempts, and the
-// administrator waits for the error.
-const dialDelay = time.Second
-
-type backoff struct{ retry.BackoffDelayer }
-
-func (b backoff) BackoffDelay(attempt int, err error) (time.Duration, error) {
-	delay, delayErr := b.BackoffDelayer.BackoffDelay(attempt, err)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		delay = min(delay, dialDelay)
-	}
-	return delay, delayErr
 }
 
 // newClient returns a client for the endpoint, "" for AWS or what the environment

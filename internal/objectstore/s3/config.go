@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 )
 
@@ -55,8 +56,8 @@ type settings struct {
 	publicEndpoint string // "" for endpoint
 	pathStyle      bool
 
-	trust  Trust
-	access Access
+	trust  awsaccess.Trust
+	access awsaccess.Access
 
 	encryption        encryption
 	customerKeyFile   string
@@ -83,8 +84,8 @@ func parseSettings(m map[string]string) (settings, error) {
 		endpoint:          endpointOf(v.URL("s3Url")),
 		publicEndpoint:    endpointOf(v.URL("publicUrl")),
 		pathStyle:         v.Bool("s3ForcePathStyle"),
-		trust:             Trust{CACert: v.String("caCert"), SkipVerify: v.Bool("insecureSkipTLSVerify")},
-		access:            Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
+		trust:             awsaccess.Trust{CACert: v.String("caCert"), SkipVerify: v.Bool("insecureSkipTLSVerify")},
+		access:            awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
 		encryption:        newEncryption(v.String("serverSideEncryption"), v.String("kmsKeyId")),
 		customerKeyFile:   v.String("customerKeyEncryptionFile"),
 		customerKeySecret: config.Get[secretKey](v, "customerKeyEncryptionSecret"),

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 )
 
@@ -324,7 +325,7 @@ func TestCredentialsFileErrors(t *testing.T) {
 			}
 			config := map[string]string{"bucket": "b", "prefix": "", "credentialsFile": path, "profile": c.profile, "s3Url": "http://127.0.0.1:1"}
 			err := s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), config)
-			if !s3.CodeCredentialsFile.Is(err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			if !awsaccess.CodeCredentialsFile.Is(err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("error: %v", err)
 			}
 			if err != nil && strings.Contains(err.Error(), "secret-of") {
@@ -340,7 +341,7 @@ func TestRefusedToken(t *testing.T) {
 	role := "[default]\nrole_arn = arn:aws:iam::1:role/R\nweb_identity_token_file = " + file(t, "token", "forged token") + "\n"
 	path := file(t, "credentials", role)
 	err := s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), newLister(t).config(map[string]string{"credentialsFile": path}))
-	if !s3.CodeNoCredentials.Is(err) || !strings.Contains(err.Error(), "InvalidIdentityToken") || strings.Contains(err.Error(), "forged") {
+	if !awsaccess.CodeWebIdentity.Is(err) || !strings.Contains(err.Error(), "InvalidIdentityToken") || strings.Contains(err.Error(), "forged") {
 		t.Errorf("error: %v", err)
 	}
 }

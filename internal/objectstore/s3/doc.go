@@ -2,7 +2,4 @@
 // speak its protocol. It keeps to the part of the protocol that all of them
 // understand: signature version 4 over the whole request, no chunked or trailing
 // checksums, no optional header that was not asked for.
-//
-// [Access] and [Trust] are the way to credentials and certificates for other AWS
-// services as well.
 package s3

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 )
 
@@ -39,13 +40,13 @@ func (d *download) open(ctx context.Context, r transfer.Range, version string) (
 		SSECustomerKeyMD5:    d.encryption.customer.md5,
 	}
 	out, err := d.client.GetObject(ctx, input)
-	if r.Offset == 0 && statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
+	if r.Offset == 0 && awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable {
 		// An empty object has no range.
 		input.Range = nil
 		out, err = d.client.GetObject(ctx, input)
 	}
 	switch {
-	case statusOf(err) == http.StatusPreconditionFailed, r.Offset > 0 && statusOf(err) == http.StatusRequestedRangeNotSatisfiable:
+	case awsaccess.Status(err) == http.StatusPreconditionFailed, r.Offset > 0 && awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable:
 		return nil, transfer.ErrChanged
 	case err != nil:
 		return nil, err

@@ -20,6 +20,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 )
 
 // checksumMode is how uploads are protected. In all modes the server can verify
@@ -125,11 +127,11 @@ func (i *integrity) send(request func(checksumMode) error) error {
 // explain tells what to set so that the detour is not needed again.
 func (i *integrity) explain(from, to checksumMode, refusal error) {
 	if to.md5 && !from.md5 {
-		i.log.Warn("the server demands Content-MD5, which is sent from now on", "error", plain(refusal).Error())
+		i.log.Warn("the server demands Content-MD5, which is sent from now on", "error", awsaccess.Plain(refusal).Error())
 	}
 	if to.algorithm != from.algorithm {
 		i.log.Warn(`the server refuses checksum headers, so the payload is signed in their place; set checksumAlgorithm to "" in the config of the location to do so at once`,
-			"error", plain(refusal).Error())
+			"error", awsaccess.Plain(refusal).Error())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -30,13 +31,13 @@ func (s *Store) ObjectExists(ctx context.Context, bucket, key string) (bool, err
 	switch {
 	case err == nil:
 		return true, nil
-	case statusOf(err) == http.StatusNotFound:
+	case awsaccess.Status(err) == http.StatusNotFound:
 		return false, nil
 	}
 	what := "error checking whether object " + key + " exists"
-	if statusOf(err) == http.StatusForbidden {
+	if awsaccess.Status(err) == http.StatusForbidden {
 		return false, &fault.Error{
-			Code: CodeAccessDenied, What: what, Err: plain(err),
+			Code: CodeAccessDenied, What: what, Err: awsaccess.Plain(err),
 			Fix: CodeAccessDenied.Fix + "; without s3:ListBucket S3 answers 403 for objects that do not exist",
 		}
 	}

@@ -6,30 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
-
-// fallbackRegion is what requests are signed for when nothing names a region.
-// Other servers than AWS accept it, as it is the default of most clients.
-const fallbackRegion = "us-east-1"
-
-// environmentRegion returns the region that environment or profile name.
-func environmentRegion(id Identity) string {
-	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), id.Region)
-}
 
 // bucketRegion asks S3 for the region of a bucket, without credentials. hint is a
 // region of the same partition: buckets in China are not known elsewhere.
 func bucketRegion(ctx context.Context, cfg aws.Config, bucket, hint string, pathStyle bool) (string, error) {
 	cfg = cfg.Copy()
 	cfg.Credentials = aws.AnonymousCredentials{}
-	cfg.Region = cmp.Or(hint, fallbackRegion)
+	cfg.Region = cmp.Or(hint, awsaccess.FallbackRegion)
 	client := newClient(cfg, "", pathStyle)
 	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
 	if err == nil && aws.ToString(out.BucketRegion) != "" {
@@ -39,7 +30,7 @@ func bucketRegion(ctx context.Context, cfg aws.Config, bucket, hint string, path
 		return region, nil
 	}
 	what := fmt.Sprintf("error finding the region of bucket %s", bucket)
-	status := statusOf(err)
+	status := awsaccess.Status(err)
 	switch {
 	case err == nil:
 		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: errors.New("the server did not name it")}
@@ -48,12 +39,12 @@ func bucketRegion(ctx context.Context, cfg aws.Config, bucket, hint string, path
 	case status != 0:
 		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: fmt.Errorf("the server answered %d without naming it", status)}
 	}
-	return "", connectionFault(what, err)
+	return "", awsaccess.Fault(what, err)
 }
 
 // discover returns the region of the configured bucket. s.init is held.
 func (s *Store) discover(ctx context.Context, p *prepared, client *awshttp.BuildableClient) (string, error) {
-	bucket, hint := p.settings.bucket, environmentRegion(p.identity)
+	bucket, hint := p.settings.bucket, awsaccess.EnvironmentRegion(p.identity)
 	if bucket == "" {
 		return "", &fault.Error{Code: CodeRegionUnknown, What: "the config has neither a region nor a bucket to find it by"}
 	}

@@ -16,6 +16,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
@@ -97,7 +98,7 @@ func (s *Store) Init(ctx context.Context, configuration map[string]string) error
 // prepared is a configuration with the local files that belong to it.
 type prepared struct {
 	settings    settings
-	identity    Identity
+	identity    awsaccess.Identity
 	key         []byte // SSE-C key of a file
 	fingerprint [sha256.Size]byte
 }
@@ -108,7 +109,7 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := s.trust.bundle()
+	bundle, err := s.trust.Bundle()
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 	for _, name := range slices.Sorted(maps.Keys(configuration)) {
 		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
 	}
-	for _, data := range [][]byte{bundle, id.content[:], p.key} {
+	for _, data := range [][]byte{bundle, id.Content[:], p.key} {
 		fmt.Fprintf(sum, "%d\n", len(data))
 		sum.Write(data)
 	}
@@ -154,7 +155,7 @@ func (s *Store) connect(ctx context.Context, p *prepared, previous *location) (*
 	if err != nil {
 		return nil, err
 	}
-	if p.identity.pinned {
+	if p.identity.Pinned {
 		if _, err := p.identity.Retrieve(ctx, cfg); err != nil {
 			return nil, err
 		}
@@ -194,8 +195,8 @@ func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) 
 // httpClient returns the client for the certificates that a location trusts. It
 // is shared between configurations, since the idle connections of one that is
 // no longer used would stay open for a while. s.init is held.
-func (s *Store) httpClient(trust Trust) (*awshttp.BuildableClient, error) {
-	bundle, err := trust.bundle()
+func (s *Store) httpClient(trust awsaccess.Trust) (*awshttp.BuildableClient, error) {
+	bundle, err := trust.Bundle()
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 )
@@ -312,9 +313,9 @@ func TestPutFaults(t *testing.T) {
 			s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"), s3.CodeBusy.Is,
 		},
 		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), s3.CodeBusy.Is},
-		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), s3.CodeExpiredToken.Is},
+		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), awsaccess.CodeExpiredToken.Is},
 		"disk full":          {s3proxy.Part(3), s3proxy.Answer(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."), s3.CodeStorageFull.Is},
-		"resets for good":    {s3proxy.Part(2), s3proxy.ResetRequest(100), s3.CodeUnreachable.Is},
+		"resets for good":    {s3proxy.Part(2), s3proxy.ResetRequest(100), awsaccess.CodeUnreachable.Is},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, overHTTP)

@@ -1,0 +1,91 @@
+package awsaccess
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A body that stands still is given up; one that is slow or not read is not.
+func TestReadGuard(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		flush := http.NewResponseController(w).Flush
+		for range 4 {
+			io.WriteString(w, "x")
+			_ = flush()
+			if r.URL.Path == "/slow" {
+				time.Sleep(limit / 2)
+			}
+		}
+		if r.URL.Path == "/stalls" {
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(ended)
+	get := func(path string) io.ReadCloser {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := readGuard{http.DefaultClient, limit}.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		return response.Body
+	}
+	if data, err := io.ReadAll(get("/slow")); err != nil || string(data) != "xxxx" {
+		t.Errorf("slow body: %q, %v", data, err)
+	}
+	unread := get("/all")
+	time.Sleep(2 * limit)
+	if data, err := io.ReadAll(unread); err != nil || string(data) != "xxxx" {
+		t.Errorf("body that waited: %q, %v", data, err)
+	}
+	if data, err := io.ReadAll(get("/stalls")); !errors.Is(err, errStalled) || string(data) != "xxxx" {
+		t.Errorf("body that stalls: %q, %v", data, err)
+	}
+}
+
+func TestWriteGuard(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := &writeGuard{ours, 50 * time.Millisecond}
+	defer c.Close()
+	if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("write that nobody reads: %v", err)
+	}
+	go io.Copy(io.Discard, theirs)
+	if n, err := c.Write([]byte("xyz")); n != 3 || err != nil {
+		t.Errorf("next write: %d, %v", n, err)
+	}
+}
+
+// Codes are complete and each is listed once.
+func TestCodes(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Codes {
+		if !strings.HasPrefix(c.ID, "AWS_") || c.Meaning == "" || c.Fix == "" || seen[c.ID] {
+			t.Errorf("code %+v", c)
+		}
+		seen[c.ID] = true
+	}
+	for name, c := range apiCodes {
+		if !seen[c.ID] {
+			t.Errorf("%s is mapped to a code that is not listed: %s", name, c.ID)
+		}
+	}
+}

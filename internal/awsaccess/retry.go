@@ -1,0 +1,50 @@
+package awsaccess
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+)
+
+// MaxAttempts is how often a request is sent, unless AWS_MAX_ATTEMPTS says
+// otherwise. A backup of hours should outlast a minute of trouble.
+const MaxAttempts = 10
+
+// NewRetryer returns the SDK's standard retryer, without attempts that are of no
+// use and with short pauses where nobody answers.
+func NewRetryer(attempts int) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = attempts
+		o.Backoff = backoff{retry.NewExponentialJitterBackoff(o.MaxBackoff)}
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(isPermanent)}, o.Retryables...)
+	})
+}
+
+// isPermanent rules out what another attempt cannot mend. Credentials have been
+// asked for several times by then.
+func isPermanent(err error) aws.Ternary {
+	switch connectionCode(err).ID {
+	case CodeUntrusted.ID, CodeCertificate.ID, CodeNotTLS.ID, CodeNoCredentials.ID:
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// dialDelay bounds the pause after a connection that could not be made: an
+// address that refuses connections rarely recovers within the attempts, and the
+// administrator waits for the error.
+const dialDelay = time.Second
+
+type backoff struct{ retry.BackoffDelayer }
+
+func (b backoff) BackoffDelay(attempt int, err error) (time.Duration, error) {
+	delay, delayErr := b.BackoffDelayer.BackoffDelay(attempt, err)
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		delay = min(delay, dialDelay)
+	}
+	return delay, delayErr
+}
