@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,6 +28,12 @@ const usage = `%[1]s is a plugin of the Velero server, which starts it. By hand:
   %[1]s check --location F   find out why a location is Unavailable
   %[1]s install DIR          copy the plugin into Velero's plugin directory
 `
+
+// command is one that a plugin adds to those of every plugin.
+type command struct {
+	name, about string
+	run         func(ctx context.Context, args []string) error
+}
 
 // Exit codes of the command line.
 const (
@@ -54,13 +61,18 @@ func (p *Plugin) byHand(args []string, in io.Reader, out, errOut io.Writer) int 
 	case "install":
 		err = p.install(args, out)
 	case "help", "--help", "-h":
-		fmt.Fprintf(out, usage, p.name)
+		p.printUsage(out)
 	case "":
-		fmt.Fprintf(errOut, usage, p.name)
+		p.printUsage(errOut)
 		return exitFailed
 	default:
-		fmt.Fprintf(errOut, "%s: no command %q\n\n"+usage, p.name, command)
-		return exitUsage
+		own, ok := p.command(command)
+		if !ok {
+			fmt.Fprintf(errOut, "%s: no command %q\n\n", p.name, command)
+			p.printUsage(errOut)
+			return exitUsage
+		}
+		err = own.run(ctx, args)
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -77,6 +89,22 @@ func (p *Plugin) byHand(args []string, in io.Reader, out, errOut io.Writer) int 
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
+
+// command returns the plugin's own command of that name.
+func (p *Plugin) command(name string) (command, bool) {
+	i := slices.IndexFunc(p.commands, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return p.commands[i], true
+}
+
+func (p *Plugin) printUsage(w io.Writer) {
+	fmt.Fprintf(w, usage, p.name)
+	for _, c := range p.commands {
+		fmt.Fprintf(w, "  %s %-20s %s\n", p.name, c.name, c.about)
+	}
+}
 
 func (p *Plugin) printVersion(out io.Writer) {
 	fmt.Fprintf(out, "%s %s\n", p.name, p.version)

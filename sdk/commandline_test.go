@@ -161,6 +161,35 @@ func TestByHand(t *testing.T) {
 	}
 }
 
+func TestOwnCommand(t *testing.T) {
+	var got []string
+	boom := errors.New("boom")
+	p := New("velero-plugin-for-test", "v1")
+	p.Command("serve", "serve files", func(ctx context.Context, args []string) error {
+		got = args
+		return boom
+	})
+	p.Command("version", "not the SDK's", func(context.Context, []string) error { panic("it hides the SDK's") })
+	call := func(args ...string) (code int, out, errOut string) {
+		var o, e bytes.Buffer
+		code = p.byHand(args, strings.NewReader(""), &o, &e)
+		return code, o.String(), e.String()
+	}
+	if code, _, errOut := call("serve", "--root", "/"); code != 1 || !strings.Contains(errOut, "serve: boom") || len(got) != 2 {
+		t.Errorf("serve got %q and ended with %d, %q", got, code, errOut)
+	}
+	boom = nil
+	if code, _, errOut := call("serve"); code != 0 || errOut != "" {
+		t.Errorf("serve ended with %d, %q", code, errOut)
+	}
+	if code, out, _ := call("help"); code != 0 || !strings.Contains(out, "velero-plugin-for-test serve                serve files\n") {
+		t.Errorf("help ended with %d, %s", code, out)
+	}
+	if code, out, _ := call("version"); code != 0 || !strings.Contains(out, "v1") {
+		t.Errorf("version ended with %d, %s", code, out)
+	}
+}
+
 func TestCheckWalksToTheEnd(t *testing.T) {
 	h := &heap{}
 	code, out, errOut := run(t, h, bsl, "check", "--location", "-")
