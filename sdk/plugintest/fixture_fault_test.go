@@ -325,6 +325,12 @@ func (a faultyStamp) Backup(ctx context.Context, item *unstructured.Unstructured
 			probe["big"] = float64(big)
 			item.Object["xPlugintest"] = probe
 		}
+	case "trusts its objects":
+		item.SetName(item.Object["metadata"].(map[string]any)["name"].(string))
+	case "trusts its backups":
+		object, err := backup.Object()
+		must(err)
+		item.SetNamespace(object.Object["metadata"].(map[string]any)["namespace"].(string))
 	case "panics in a goroutine":
 		if do, _, _ := unstructured.NestedString(item.Object, "do"); do != "" {
 			go panic("a value on purpose")

@@ -22,6 +22,7 @@
 package plugintest
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -40,6 +41,9 @@ type Plugin struct {
 	// Store lets the rows about object stores run.
 	Store *StoreConfig
 
+	// Snapshotter lets the rows about volume snapshotters run.
+	Snapshotter *SnapshotterConfig
+
 	// BreakBackend makes every request that the plugin sends to its backend
 	// fail, until restore is called. Nil leaves out the rows that need it.
 	BreakBackend func() (restore func())
@@ -51,6 +55,10 @@ type Plugin struct {
 	// Items are samples for actions, by the action's name: items that the action
 	// accepts. An action without samples is given a ConfigMap.
 	Items map[string][]json.RawMessage
+
+	// Operations are items with which actions begin operations that go on. They
+	// let the rows about asynchronous operations run.
+	Operations []Operation
 
 	// Provoke lets the rows about misbehaving actions run.
 	Provoke *Provocation
@@ -83,6 +91,47 @@ type StoreConfig struct {
 
 	// HTTPClient fetches signed URLs; nil is [http.DefaultClient].
 	HTTPClient *http.Client
+}
+
+// SnapshotterConfig says how to use a volume snapshotter. The more of it is
+// given, the more rows apply.
+type SnapshotterConfig struct {
+	// Name is the registered name; it may be empty when the plugin lists one
+	// volume snapshotter.
+	Name string
+
+	// Config is the spec.config of a volume snapshot location, together with what
+	// Velero adds to it.
+	Config map[string]string
+
+	// Alternate is another configuration that reaches the same volumes. With it
+	// the suite switches between the two while calls go on.
+	Alternate map[string]string
+
+	// PersistentVolume is one of the snapshotter's own, as JSON. It need not be in
+	// any cluster.
+	PersistentVolume json.RawMessage
+
+	// VolumeID is a volume that exists, that of PersistentVolume if both are set.
+	// The suite takes snapshots of it and deletes them.
+	VolumeID string
+
+	// Zone is the zone of the volume.
+	Zone string
+
+	// AbsentSnapshotID has the form of a snapshot's id and belongs to none.
+	AbsentSnapshotID string
+
+	// DeleteVolume removes a volume that the suite has created, for which the
+	// plugin protocol has no method. Nil leaves out the rows that create volumes.
+	DeleteVolume func(ctx context.Context, volumeID string) error
+}
+
+// Operation names an action and an item for which it begins an operation.
+type Operation struct {
+	Kind string // BackupItemActionV2 or RestoreItemActionV2
+	Name string
+	Item json.RawMessage
 }
 
 // Provocation names an action and items with which it misbehaves on purpose.

@@ -1,6 +1,7 @@
 package plugintest_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
@@ -23,6 +24,9 @@ const stallLimit = 2 * time.Second
 
 // graceOfHost is how long the Velero server lets a plugin end.
 const graceOfHost = 2 * time.Second
+
+// volumeID is the volume of the fixture's snapshotter.
+const volumeID = "volume-1"
 
 const (
 	noFault    = "none"
@@ -50,6 +54,12 @@ func servePlugin(fault string) {
 	})
 	p.BackupItemAction("example.io/stamp", action)
 	p.BackupItemAction(misbehavingName, misbehaving{stdout: hostPipe(fault)})
+	p.VolumeSnapshotter("example.io/fs", func(*slog.Logger) sdk.VolumeSnapshotter {
+		return &faultySnapshotter{dirSnapshotter: &dirSnapshotter{}, fault: fault}
+	})
+	copies := &copying{fault: fault, known: map[string]bool{}}
+	p.BackupItemAction(copyName, copies)
+	p.RestoreItemAction(copyName, copies)
 	p.RestoreItemAction("example.io/stamp", stamp{})
 	p.DeleteItemAction("example.io/stamp", stamp{})
 	p.ItemBlockAction("example.io/stamp", stamp{})
@@ -64,10 +74,13 @@ func fixture(t *testing.T, fault string) plugintest.Plugin {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
-	for _, dir := range []string{"uploads", "bucket"} {
+	for _, dir := range []string{"uploads", "bucket", "volumes", "snapshots"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "volumes", volumeID), []byte("fast"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	files := httptest.NewServer(fileServer(root))
 	t.Cleanup(files.Close)
@@ -85,6 +98,21 @@ func fixture(t *testing.T, fault string) plugintest.Plugin {
 			Alternate:   map[string]string{"root": root},
 			Bucket:      "bucket",
 			LargeObject: 64 << 20,
+		},
+		Snapshotter: &plugintest.SnapshotterConfig{
+			Config:    map[string]string{"root": root},
+			Alternate: map[string]string{"root": root, "zone": "zone-a"},
+			PersistentVolume: json.RawMessage(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"a","uid":"b"},"spec":{` +
+				`"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"csi":{"driver":"` + driver + `","volumeHandle":"` + volumeID + `"}}}`),
+			VolumeID: volumeID,
+			Zone:     "zone-a",
+			DeleteVolume: func(_ context.Context, id string) error {
+				return os.Remove(filepath.Join(root, "volumes", id))
+			},
+		},
+		Operations: []plugintest.Operation{
+			{Kind: "BackupItemActionV2", Name: copyName, Item: item("copy")},
+			{Kind: "RestoreItemActionV2", Name: copyName, Item: item("copy")},
 		},
 		BreakBackend: func() func() {
 			broken := filepath.Join(root, brokenFile)
@@ -117,7 +145,7 @@ func TestNothingLeft(t *testing.T) {
 	if r := check(t, p, "store.round-trip"); r.Status != plugintest.Passed {
 		t.Error(r.Err)
 	}
-	for _, dir := range []string{"uploads", "bucket"} {
+	for _, dir := range []string{"uploads", "bucket", "snapshots"} {
 		left, err := os.ReadDir(filepath.Join(p.Store.Config["root"], dir))
 		if err != nil || len(left) > 0 {
 			t.Errorf("%s holds %v, %v", dir, left, err)
@@ -183,6 +211,15 @@ func flaws() []flaw {
 		{"action.applies-to", "answers with a bad label selector", "label selector"},
 		{"action.applies-to", "changes its selector", "resource2"},
 		{"action.operations", stockFault, "Progress is empty"},
+		{"action.hostile-item", "trusts its objects", "it panics"},
+		{"action.hostile-item", stockFault, "has no kind"},
+		{"action.hostile-owner", "trusts its backups", "it panics"},
+		{"action.items-ready", "expects items", "of 0 items"},
+		{"operation.begin", "begins no operation", "no operation is begun"},
+		{"operation.begin", "counts backwards", "-1 of 1"},
+		{"operation.new-process", "keeps operations in memory", "is invalid"},
+		{"operation.cancel", "waits in Cancel", "calling Cancel"},
+		{"operation.finalizing", "copies again at the end", "in phase Finalizing"},
 		{"action.large-item", stockFault, "larger than max"},
 		{"store.round-trip", stockFault, "and no error"},
 		{"store.large-object", "holds objects in memory", "for an object of 512 MiB"},
@@ -203,7 +240,25 @@ func flaws() []flaw {
 		{"list.prefixes", "cuts the delimiter off", "3 are missing"},
 		{"list.many", "lists one page", "105 are missing"},
 		{"list.delimiter", "knows one delimiter", "2 are missing"},
-		{"fault.put-interrupted", "stores what it has when a body breaks", "of the object arrived"},
+		{"snapshotter.init", "forgets its configuration during Init", "not initialized"},
+		{"snapshotter.init-leak", "opens a file at each Init", "open descriptors"},
+		{"snapshotter.bad-config", "accepts unknown keys", "is accepted"},
+		{"snapshotter.uninitialized", "takes snapshots before Init", "before Init CreateSnapshot"},
+		{"snapshotter.foreign-volume", "refuses volumes of others", "of NFS"},
+		{"snapshotter.hostile-volume", "trusts its objects", "it panics"},
+		{"snapshotter.own-volume", "gives the id of another volume", `the volume is "volume-1"`},
+		{"snapshotter.set-volume-id", "keeps the old id", "after SetVolumeID"},
+		{"snapshotter.set-volume-id", "drops unknown fields", "spec.xPlugintest"},
+		{"snapshotter.set-volume-id", "returns a part of the volume", "xPlugintest"},
+		{"snapshotter.volume-info", "knows all volumes", "does not exist is no error"},
+		{"snapshotter.snapshot", "gives no id", "gives no id"},
+		{"snapshotter.tags", "refuses many tags", "with 60 tags"},
+		{"snapshotter.tags", "gives one id", "two snapshots"},
+		{"snapshotter.delete-absent", "deletes no absent snapshots", "it does not exist"},
+		{"snapshotter.delete-empty", "deletes nothing without an id", "the id is missing"},
+		{"snapshotter.create-volume", "divides by the IOPS", "divide by zero"},
+		{"snapshotter.create-volume", "makes volumes of one type", `has the type "slow"`},
+		{"fault.put-interrupted", "stores what it has when a body breaks", "after 100000 bytes"},
 		{"fault.put-host-killed", "stores what it has when a body breaks", "of the object arrived"},
 		{"fault.put-refused", stockFault, `no more than "EOF"`},
 		{"fault.get-abandoned", "ends slowly", "the Velero server kills"},

@@ -35,6 +35,10 @@ type Row struct {
 	Name     string // a few words
 	Contract string // what is required, in a sentence
 
+	// Consequence is what becomes of backups and restores where the requirement is
+	// not met.
+	Consequence string
+
 	needs   []need
 	timeout time.Duration // how long the row may take; 0 is two minutes
 	waits   bool          // takes long but does nothing in that time
@@ -43,7 +47,8 @@ type Row struct {
 
 // Rows returns all rows in the order in which they are best checked.
 func Rows() []Row {
-	return slices.Concat(startRows(), endRows(), dispatchRows(), actionRows(), storeRows(), listRows(), faultRows())
+	return slices.Concat(startRows(), endRows(), dispatchRows(), actionRows(), hostileRows(), operationRows(),
+		storeRows(), listRows(), faultRows(), snapshotterRows())
 }
 
 var errTooLong = errors.New("the row took longer than any sound plugin needs")

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/labels"
@@ -32,11 +31,6 @@ func actionRows() []Row {
 		needs:    []need{actions},
 		run:      selectors,
 	}, {
-		ID: "action.operations", Level: Must, Name: "unknown operation",
-		Contract: "Progress and Cancel of an operation that does not exist return promptly, Progress with an error or a state, never with nothing",
-		needs:    []need{operations},
-		run:      unknownOperation,
-	}, {
 		ID: "action.large-item", Level: Should, Name: "large items",
 		Contract: "requests of 5 MiB are accepted and items of 20 MiB come back whole",
 		needs:    []need{actions},
@@ -54,13 +48,15 @@ func (s *session) actionsOf(p *host.Plugin) []wire.Action {
 }
 
 // backupFor returns the Backup or Restore that goes with an item.
-func backupFor(kind wire.Kind) []byte {
+func backupFor(kind wire.Kind) []byte { return ownerInPhase(kind, "InProgress") }
+
+func ownerInPhase(kind wire.Kind, phase string) []byte {
+	owner, spec := "Backup", `{"storageLocation":"default"}`
 	if kind.Version1() == wire.RestoreItemAction {
-		return []byte(`{"apiVersion":"velero.io/v1","kind":"Restore","metadata":{"name":"plugintest","namespace":"velero"},` +
-			`"spec":{"backupName":"plugintest"},"status":{"phase":"InProgress"}}`)
+		owner, spec = "Restore", `{"backupName":"plugintest"}`
 	}
-	return []byte(`{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"plugintest","namespace":"velero"},` +
-		`"spec":{"storageLocation":"default"},"status":{"phase":"InProgress"}}`)
+	return []byte(`{"apiVersion":"velero.io/v1","kind":"` + owner + `","metadata":{"name":"plugintest","namespace":"velero"},` +
+		`"spec":` + spec + `,"status":{"phase":"` + phase + `"}}`)
 }
 
 // sampleItem is what an action without samples of its own is given.
@@ -106,25 +102,25 @@ func (s *Suite) checkItems(ctx context.Context, a wire.Action) error {
 	for _, item := range items {
 		got, err := a.Execute(ctx, item, backupFor(a.Kind))
 		if err != nil {
-			return fmt.Errorf("%s %s: %w", a.Kind, a.Name, err)
+			return err
 		}
 		if !a.ReturnsItem() {
 			continue
 		}
-		if err := checkReturned(got); err != nil {
-			return fmt.Errorf("%s %s: %w", a.Kind, a.Name, err)
+		if err := checkReturned(got.Item); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func checkReturned(item []byte) error {
+	if err := hasKind(item); err != nil {
+		return err
+	}
 	fields, err := decode(item)
 	if err != nil {
-		return fmt.Errorf("the returned item %.100q: %w", item, err)
-	}
-	if kind, _ := fields["kind"].(string); kind == "" {
-		return errors.New("the returned item has no kind")
+		return err
 	}
 	want, err := decode([]byte(probe))
 	if err != nil {
@@ -142,6 +138,18 @@ func checkReturned(item []byte) error {
 	return fmt.Errorf("the field %s has grown: %v", probeField, got)
 }
 
+// hasKind returns an error unless a returned item is an object with a kind.
+func hasKind(item []byte) error {
+	fields, err := decode(item)
+	if err != nil {
+		return fmt.Errorf("the returned item %.100q: %w", item, err)
+	}
+	if kind, _ := fields["kind"].(string); kind == "" {
+		return errors.New("the returned item has no kind")
+	}
+	return nil
+}
+
 // decode keeps numbers as they are written.
 func decode(data []byte) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -151,29 +159,11 @@ func decode(data []byte) (map[string]any, error) {
 }
 
 func returnedItem(ctx context.Context, s *session) error {
-	p, err := s.start()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range s.actionsOf(p) {
-		errs = append(errs, s.checkItems(ctx, a))
-	}
-	return errors.Join(errs...)
+	return s.eachAction(ctx, func(_ *host.Plugin, a wire.Action) error { return s.checkItems(ctx, a) })
 }
 
 func selectors(ctx context.Context, s *session) error {
-	p, err := s.start()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range s.actionsOf(p) {
-		if err := checkSelector(ctx, a); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", a.Kind, a.Name, err))
-		}
-	}
-	return errors.Join(errs...)
+	return s.eachAction(ctx, func(_ *host.Plugin, a wire.Action) error { return checkSelector(ctx, a) })
 }
 
 func checkSelector(ctx context.Context, a wire.Action) error {
@@ -194,55 +184,15 @@ func checkSelector(ctx context.Context, a wire.Action) error {
 	return nil
 }
 
-func unknownOperation(ctx context.Context, s *session) error {
-	p, err := s.start()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range s.actionsOf(p) {
-		if a.Kind.Asynchronous() {
-			if err := checkOperation(ctx, a); err != nil {
-				errs = append(errs, fmt.Errorf("%s %s: %w", a.Kind, a.Name, err))
-			}
-		}
-	}
-	return errors.Join(append(errs, alive(ctx, p))...)
-}
-
-func checkOperation(ctx context.Context, a wire.Action) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no prompt answer"))
-	defer cancel()
-	for _, id := range []string{"plugintest-no-such-operation", ""} {
-		for _, owner := range [][]byte{backupFor(a.Kind), nil} {
-			progress, err := a.Progress(ctx, id, owner)
-			if err == nil && progress == nil {
-				return errors.New("the answer of Progress is empty, which ends the host's process")
-			}
-			// The answer of Cancel is ignored by hosts; only that it comes counts.
-			_ = a.Cancel(ctx, id, owner)
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func largeItems(ctx context.Context, s *session) error {
-	p, err := s.start()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range s.actionsOf(p) {
+	return s.eachAction(ctx, func(_ *host.Plugin, a wire.Action) error {
 		for _, size := range []int{5 << 20, 20 << 20} {
 			if err := s.largeItem(ctx, a, size); err != nil {
-				errs = append(errs, fmt.Errorf("%s %s, %d MiB: %w", a.Kind, a.Name, size>>20, err))
+				return fmt.Errorf("%d MiB: %w", size>>20, err)
 			}
 		}
-	}
-	return errors.Join(errs...)
+		return nil
+	})
 }
 
 func (s *session) largeItem(ctx context.Context, a wire.Action, size int) error {
@@ -256,8 +206,8 @@ func (s *session) largeItem(ctx context.Context, a wire.Action, size int) error 
 	if err != nil || !a.ReturnsItem() {
 		return err
 	}
-	if !bytes.Contains(got, []byte(padding)) {
-		return fmt.Errorf("the item came back with %d bytes of %d", len(got), len(item))
+	if !bytes.Contains(got.Item, []byte(padding)) {
+		return fmt.Errorf("the item came back with %d bytes of %d", len(got.Item), len(item))
 	}
-	return checkReturned(got)
+	return checkReturned(got.Item)
 }

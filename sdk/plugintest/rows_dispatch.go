@@ -267,7 +267,19 @@ func (s *session) mixedCalls(p *host.Plugin) []func(ctx context.Context, i int) 
 			if _, err := a.AppliesTo(ctx); err != nil {
 				return err
 			}
-			return s.checkItems(ctx, a)
+			if err := s.checkItems(ctx, a); err != nil {
+				return fmt.Errorf("%s %s: %w", a.Kind, a.Name, err)
+			}
+			return nil
+		})
+	}
+	if snapshotter(s.Suite) == "" {
+		v := s.snapshotter(p)
+		calls = append(calls, func(ctx context.Context, _ int) error {
+			if err := s.initSnapshotter(ctx, v); err != nil {
+				return err
+			}
+			return s.askOnce(ctx, v)
 		})
 	}
 	return calls

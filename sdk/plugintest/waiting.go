@@ -106,3 +106,29 @@ func ended(ctx context.Context, p *process.Process, asked time.Time) (process.Ex
 	}
 	return exit, nil
 }
+
+// noLeak runs something once to open what the plugin keeps open, runs it three
+// times more, and returns an error when that has left more descriptors open
+// than come and go.
+func noLeak(ctx context.Context, p *process.Process, run func() error) error {
+	const slack = 16
+	if err := run(); err != nil {
+		return err
+	}
+	before, err := process.OpenFiles(p.PID())
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err := run(); err != nil {
+			return err
+		}
+	}
+	return eventually(ctx, soon, func() error {
+		after, err := process.OpenFiles(p.PID())
+		if err == nil && after > before+slack {
+			err = fmt.Errorf("the plugin has %d open descriptors, it had %d", after, before)
+		}
+		return err
+	})
+}

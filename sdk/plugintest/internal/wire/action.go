@@ -34,22 +34,28 @@ func (a Action) AppliesTo(ctx context.Context) (*abi.ResourceSelector, error) {
 	return out.GetResourceSelector(), err
 }
 
+// Result is what an action answers.
+type Result struct {
+	Item        []byte // nil for kinds that return no item
+	OperationID string
+}
+
 // Execute hands an item to the action, with the Backup or Restore that it
-// belongs to. The result is nil for kinds that return no item.
-func (a Action) Execute(ctx context.Context, item, owner []byte) ([]byte, error) {
+// belongs to.
+func (a Action) Execute(ctx context.Context, item, owner []byte) (Result, error) {
 	switch a.Kind {
 	case BackupItemAction, BackupItemActionV2:
 		out := &abi.BackupItemResponse{}
 		err := a.call(ctx, "Execute", &abi.BackupItemRequest{Plugin: a.Name, Item: item, Backup: owner}, out)
-		return out.GetItem(), err
+		return Result{out.GetItem(), out.GetOperationId()}, err
 	case RestoreItemAction, RestoreItemActionV2:
 		out := &abi.RestoreItemResponse{}
 		err := a.call(ctx, "Execute", &abi.RestoreItemRequest{Plugin: a.Name, Item: item, Restore: owner, ItemFromBackup: item}, out)
-		return out.GetItem(), err
+		return Result{out.GetItem(), out.GetOperationId()}, err
 	case DeleteItemAction:
-		return nil, a.call(ctx, "Execute", &abi.BackupItemRequest{Plugin: a.Name, Item: item, Backup: owner}, &abi.Empty{})
+		return Result{}, a.call(ctx, "Execute", &abi.BackupItemRequest{Plugin: a.Name, Item: item, Backup: owner}, &abi.Empty{})
 	default:
-		return nil, a.call(ctx, "GetRelatedItems", &abi.BackupItemRequest{Plugin: a.Name, Item: item, Backup: owner}, &abi.RelatedItemsResponse{})
+		return Result{}, a.call(ctx, "GetRelatedItems", &abi.BackupItemRequest{Plugin: a.Name, Item: item, Backup: owner}, &abi.RelatedItemsResponse{})
 	}
 }
 
@@ -68,6 +74,14 @@ func (a Action) Progress(ctx context.Context, operation string, owner []byte) (*
 
 func (a Action) Cancel(ctx context.Context, operation string, owner []byte) error {
 	return a.call(ctx, "Cancel", &abi.OperationRequest{Plugin: a.Name, OperationId: operation, Owner: owner}, &emptypb.Empty{})
+}
+
+// Ready asks a restore action whether the additional items of a Restore are
+// ready.
+func (a Action) Ready(ctx context.Context, items []*abi.ResourceIdentifier, restore []byte) (bool, error) {
+	out := &abi.ItemsReadyResponse{}
+	err := a.call(ctx, "AreAdditionalItemsReady", &abi.ItemsReadyRequest{Plugin: a.Name, AdditionalItems: items, Restore: restore}, out)
+	return out.GetReady(), err
 }
 
 func (a Action) call(ctx context.Context, method string, in, out any) error {
