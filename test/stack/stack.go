@@ -29,6 +29,8 @@ type Stack struct {
 	ports   int // how many of stage.Ports are taken
 
 	minio        shared[*MinIO]
+	versitygw    shared[*VersityGW]
+	rclone       shared[*S3Server]
 	controlPlane shared[*ControlPlane]
 	velero       shared[*Velero]
 }

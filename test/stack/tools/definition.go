@@ -53,6 +53,23 @@ func definitions() []definition {
 			}},
 		},
 		{
+			tool:     VersityGW,
+			dir:      pinnedIn("versitygw"),
+			estimate: "2 minutes",
+			programs: []programDefinition{{
+				name: VersityGWServer, pkg: "github.com/versity/versitygw/cmd/versitygw", module: "github.com/versity/versitygw",
+				pin: semver, asked: versionFlag, printed: semver, stamp: versityVersion,
+			}},
+		},
+		{
+			tool:     Rclone,
+			dir:      pinnedIn("rclone"),
+			estimate: "2 minutes",
+			programs: []programDefinition{{
+				name: RcloneServer, pkg: ".", module: "github.com/rclone/rclone", pin: semver, asked: []string{"version"}, printed: semver,
+			}},
+		},
+		{
 			tool:     Velero,
 			dir:      pinnedIn("velero"),
 			estimate: "2 to 4 minutes",
@@ -132,3 +149,5 @@ func minioVersion(v version, _ string) []string {
 func veleroVersion(_ version, text string) []string {
 	return []string{"github.com/vmware-tanzu/velero/pkg/buildinfo.Version=" + text}
 }
+
+func versityVersion(_ version, text string) []string { return []string{"main.Version=" + text} }

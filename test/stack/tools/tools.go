@@ -1,7 +1,7 @@
 // Package tools provides the programs of the test stack: etcd, kube-apiserver
-// and kube-controller-manager, MinIO and Velero. Each is pinned by a module of
-// its own in a folder beside this file and built from source when no fitting
-// binary is at hand.
+// and kube-controller-manager, MinIO and other S3 stores, and Velero. Each is
+// pinned by a module of its own in a folder beside this file and built from
+// source when no fitting binary is at hand.
 //
 // A program is looked for in the folder that OADP_STACK_BIN names, then on
 // PATH, and is taken from there when it has the pinned minor release and at
@@ -27,6 +27,11 @@ const (
 	ControlPlane Tool = "controlplane"
 	// MinIO is an S3 store.
 	MinIO Tool = "minio"
+	// VersityGW is an S3 store in a folder, and a server of AWS' IAM and STS APIs
+	// for it.
+	VersityGW Tool = "versitygw"
+	// Rclone serves a folder as an S3 store.
+	Rclone Tool = "rclone"
 	// Velero is the server and the command line.
 	Velero Tool = "velero"
 )
@@ -52,6 +57,8 @@ const (
 	KubeAPIServer         Program = "kube-apiserver"
 	KubeControllerManager Program = "kube-controller-manager"
 	MinIOServer           Program = "minio"
+	VersityGWServer       Program = "versitygw"
+	RcloneServer          Program = "rclone"
 	VeleroServer          Program = "velero"
 )
 
