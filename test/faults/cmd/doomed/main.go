@@ -1,0 +1,25 @@
+// Command doomed is a host of one plugin that tests kill and stop.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "doomed:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var job host.Job
+	if err := json.Unmarshal([]byte(os.Args[1]), &job); err != nil {
+		return err
+	}
+	return job.Run()
+}
