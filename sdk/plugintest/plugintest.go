@@ -14,7 +14,7 @@
 //
 // The requirements are [Rows]. Those that concern kinds which the plugin does
 // not list do not apply and are reported so. Programs that are no Go tests use
-// [Open] and [Suite.Check].
+// [Open], [Suite.Begin] and [Suite.Check].
 //
 // The package works on Linux only. Some rows need a process between the suite
 // and the plugin, and start the program that they are in once more for it; the
@@ -161,7 +161,9 @@ func Run(t *testing.T, p Plugin) {
 			t.Error(err)
 		}
 	}()
-	for _, row := range Rows() {
+	rows := Rows()
+	suite.Begin(t.Context(), rows)
+	for _, row := range rows {
 		t.Run(row.ID, func(t *testing.T) {
 			report(t, suite.Check(t.Context(), row))
 		})

@@ -45,10 +45,13 @@ type Row struct {
 	run     func(context.Context, *session) error
 }
 
-// Rows returns all rows in the order in which they are best checked.
+// Rows returns all rows in the order in which they are best checked: those that
+// mostly wait are the last.
 func Rows() []Row {
-	return slices.Concat(startRows(), endRows(), dispatchRows(), actionRows(), hostileRows(), operationRows(),
+	rows := slices.Concat(startRows(), endRows(), dispatchRows(), actionRows(), hostileRows(), operationRows(),
 		storeRows(), listRows(), faultRows(), snapshotterRows())
+	waiting := slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !r.waits })
+	return append(slices.DeleteFunc(rows, func(r Row) bool { return r.waits }), waiting...)
 }
 
 var errTooLong = errors.New("the row took longer than any sound plugin needs")

@@ -22,19 +22,22 @@ import (
 func actionRows() []Row {
 	return []Row{{
 		ID: "action.result", Level: Must, Name: "returned item",
-		Contract: "the item that an action returns is an object with a kind, and fields that the action does not know and integers beyond 2^53 are as they were",
-		needs:    []need{actions},
-		run:      returnedItem,
+		Contract:    "the item that an action returns is an object with a kind, and fields that the action does not know and integers beyond 2^53 are as they were",
+		Consequence: "fields of the object are missing from the backup or have another value in the restore",
+		needs:       []need{actions},
+		run:         returnedItem,
 	}, {
 		ID: "action.applies-to", Level: Must, Name: "selector",
-		Contract: "AppliesTo answers twice with the same selector, and its label selector can be parsed",
-		needs:    []need{actions},
-		run:      selectors,
+		Contract:    "AppliesTo answers twice with the same selector, and its label selector can be parsed",
+		Consequence: "the whole backup or restore fails before its first item",
+		needs:       []need{actions},
+		run:         selectors,
 	}, {
 		ID: "action.large-item", Level: Should, Name: "large items",
-		Contract: "requests of 5 MiB are accepted and items of 20 MiB come back whole",
-		needs:    []need{actions},
-		run:      largeItems,
+		Contract:    "requests of 5 MiB are accepted and items of 20 MiB come back whole",
+		Consequence: "objects of a few MiB are missing from the backup, or cannot be restored",
+		needs:       []need{actions},
+		run:         largeItems,
 	}}
 }
 

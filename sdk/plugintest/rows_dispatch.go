@@ -25,35 +25,42 @@ import (
 func dispatchRows() []Row {
 	return []Row{{
 		ID: "call.unknown-name", Level: Must, Name: "unknown name",
-		Contract: "a call for a name that is not registered is answered with an error, in every service, and the plugin lives on",
-		run:      unknownName,
+		Contract:    "a call for a name that is not registered is answered with an error, in every service, and the plugin lives on",
+		Consequence: "a misspelt provider reaches another store, or takes the plugin down",
+		run:         unknownName,
 	}, {
 		ID: "call.garbage", Level: Must, Name: "garbage",
-		Contract: "bytes that are no message, and messages with items that are no object with a kind, are answered with an error, and the plugin lives on",
-		run:      garbage,
+		Contract:    "bytes that are no message, and messages with items that are no object with a kind, are answered with an error, and the plugin lives on",
+		Consequence: "one broken object makes the backup fail as a whole, or a broken one is stored",
+		run:         garbage,
 	}, {
 		ID: "call.panic", Level: Must, Name: "panic",
-		Contract: "a panic of an action is answered as Aborted with its text, and the plugin lives on",
-		needs:    []need{panics},
-		run:      panicAnswered,
+		Contract:    "a panic of an action is answered as Aborted with its text, and the plugin lives on",
+		Consequence: "one object that the action cannot handle takes the plugin down, and with it the rest of the backup",
+		needs:       []need{panics},
+		run:         panicAnswered,
 	}, {
 		ID: "call.panic-stack", Level: Should, Name: "stack of a panic",
-		Contract: "the answer to a panic carries the stack of the panic",
-		needs:    []need{panics},
-		run:      panicStack,
+		Contract:    "the answer to a panic carries the stack of the panic",
+		Consequence: "Velero's log does not tell where in the plugin it went wrong",
+		needs:       []need{panics},
+		run:         panicStack,
 	}, {
 		ID: "call.first-use", Level: Must, Name: "64 first calls at once",
-		Contract: "64 parallel calls to a fresh process, which use all of its names for the first time, are all answered right",
-		run:      firstUse,
+		Contract:    "64 parallel calls to a fresh process, which use all of its names for the first time, are all answered right",
+		Consequence: "backups that run at the same time crash the plugin or mix up their objects",
+		run:         firstUse,
 	}, {
 		ID: "log.lines", Level: Should, Name: "log lines",
-		Contract: "every line on stderr is a JSON object shorter than 64 KiB with a known @level and strings in the fields that the host reads",
-		run:      logLines,
+		Contract:    "every line on stderr is a JSON object shorter than 64 KiB with a known @level and strings in the fields that the host reads",
+		Consequence: "lines of the plugin are lost, show up with the wrong level, or end the Velero server's process",
+		run:         logLines,
 	}, {
 		ID: "log.prints", Level: Should, Name: "stray prints",
-		Contract: "what an action prints blocks nothing and does not reach the host's stdout pipe",
-		needs:    []need{prints},
-		run:      strayPrints,
+		Contract:    "what an action prints blocks nothing and does not reach the host's stdout pipe",
+		Consequence: "the plugin stands still in the middle of a backup once a pipe is full",
+		needs:       []need{prints},
+		run:         strayPrints,
 	}}
 }
 

@@ -14,19 +14,22 @@ import (
 func listRows() []Row {
 	return []Row{{
 		ID: "list.prefixes", Level: Must, Name: "lists and prefixes",
-		Contract: "ListObjects returns all keys with the prefix, ListCommonPrefixes each distinct prefix once, with the given one in front and the delimiter at the end, and no plain keys; no match is an empty list",
-		needs:    []need{store},
-		run:      listPrefixes,
+		Contract:    "ListObjects returns all keys with the prefix, ListCommonPrefixes each distinct prefix once, with the given one in front and the delimiter at the end, and no plain keys; no match is an empty list",
+		Consequence: "the location becomes unavailable, or backups in it are not found, or their files stay when they are deleted",
+		needs:       []need{store},
+		run:         listPrefixes,
 	}, {
 		ID: "list.many", Level: Must, Name: "more than a page",
-		Contract: "lists of more than 1000 keys and of more than 1000 prefixes are complete and without duplicates",
-		needs:    []need{store},
-		run:      listMany,
+		Contract:    "lists of more than 1000 keys and of more than 1000 prefixes are complete and without duplicates",
+		Consequence: "a location with many backups shows only a part of them, and deleting a backup leaves files",
+		needs:       []need{store},
+		run:         listMany,
 	}, {
 		ID: "list.delimiter", Level: Should, Name: "another delimiter",
-		Contract: "prefixes are cut after the delimiter that is asked for",
-		needs:    []need{store},
-		run:      otherDelimiter,
+		Contract:    "prefixes are cut after the delimiter that is asked for",
+		Consequence: "tools that list with another delimiter than Velero's see wrong names",
+		needs:       []need{store},
+		run:         otherDelimiter,
 	}}
 }
 

@@ -20,28 +20,34 @@ import (
 func startRows() []Row {
 	return []Row{{
 		ID: "start.no-cookie", Level: Must, Name: "run by hand",
-		Contract: "without the handshake cookie the program explains itself on stderr, prints nothing on stdout, opens no socket and ends with exit code 1",
-		run:      startedByHand,
+		Contract:    "without the handshake cookie the program explains itself on stderr, prints nothing on stdout, opens no socket and ends with exit code 1",
+		Consequence: "an administrator who runs the file by hand sees nothing, or a process that waits for ever",
+		run:         startedByHand,
 	}, {
 		ID: "start.handshake", Level: Must, Name: "handshake",
-		Contract: "with the arguments of every Velero version the first bytes on stdout are a valid handshake line and nothing follows it",
-		run:      handshake,
+		Contract:    "with the arguments of every Velero version the first bytes on stdout are a valid handshake line and nothing follows it",
+		Consequence: "the Velero server does not start, as it starts every plugin once to ask for its list",
+		run:         handshake,
 	}, {
 		ID: "start.log-level", Level: Should, Name: "bad log level",
-		Contract: "arguments that cannot be parsed do not keep the plugin from starting",
-		run:      badLogLevel,
+		Contract:    "arguments that cannot be parsed do not keep the plugin from starting",
+		Consequence: "a misspelt flag of the Velero server takes the plugin down, and the server with it",
+		run:         badLogLevel,
 	}, {
 		ID: "start.list", Level: Must, Name: "list of plugins",
-		Contract: "the list has entries of known kinds with valid and unique names, the command is argv[0] as it was given, and no action is listed under both of its versions",
-		run:      listing,
+		Contract:    "the list has entries of known kinds with valid and unique names, the command is argv[0] as it was given, and no action is listed under both of its versions",
+		Consequence: "the Velero server does not start, or runs an action twice on each item",
+		run:         listing,
 	}, {
 		ID: "start.read-only", Level: Should, Name: "read-only root",
-		Contract: "the plugin starts where it can write to its scratch folder only",
-		run:      readOnlyRoot,
+		Contract:    "the plugin starts where it can write to its scratch folder only",
+		Consequence: "the plugin does not start in a pod with a read-only root, and Velero does not either",
+		run:         readOnlyRoot,
 	}, {
 		ID: "start.long-tmpdir", Level: Should, Name: "long TMPDIR",
-		Contract: "the plugin starts when the path of TMPDIR is longer than that of a socket may be",
-		run:      longTempDir,
+		Contract:    "the plugin starts when the path of TMPDIR is longer than that of a socket may be",
+		Consequence: "the plugin does not start where TMPDIR is long, and Velero does not either",
+		run:         longTempDir,
 	}}
 }
 

@@ -25,7 +25,8 @@ type Suite struct {
 	listed  []offer
 	listErr error
 
-	stop    context.CancelFunc // ends the rows that wait
+	stopped context.Context // ends the rows that wait
+	stop    context.CancelFunc
 	waiting map[string]<-chan Result
 }
 
@@ -70,8 +71,7 @@ type Figure struct {
 
 func (f Figure) String() string { return fmt.Sprintf("%s %.4g %s", f.Name, f.Value, f.Unit) }
 
-// Open prepares to check a plugin. The rows that mostly wait begin at once; ctx
-// ends them, as does Close.
+// Open prepares to check a plugin.
 func Open(ctx context.Context, p Plugin) (*Suite, error) {
 	path, err := filepath.Abs(p.Path)
 	if err != nil {
@@ -88,13 +88,32 @@ func Open(ctx context.Context, p Plugin) (*Suite, error) {
 	}
 	s := &Suite{plugin: p, dir: dir, run: filepath.Base(dir), waiting: map[string]<-chan Result{}}
 	s.listed, s.listErr = s.list(ctx)
-	ctx, s.stop = context.WithCancel(ctx)
-	for _, row := range Rows() {
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Offer is an entry of the plugin's list.
+type Offer struct{ Kind, Name string }
+
+// Offers returns the plugin's list, or why the plugin cannot be started or has
+// none.
+func (s *Suite) Offers() ([]Offer, error) {
+	var all []Offer
+	for _, o := range s.listed {
+		all = append(all, Offer{string(o.kind), o.name})
+	}
+	return all, s.listErr
+}
+
+// Begin lets those of the rows begin that mostly wait, so that they do so while
+// others are checked. Check returns their results. The end of ctx ends them, as
+// does Close.
+func (s *Suite) Begin(ctx context.Context, rows []Row) {
+	for _, row := range rows {
 		if row.waits {
 			s.waiting[row.ID] = s.begin(ctx, row)
 		}
 	}
-	return s, nil
 }
 
 func checkSkips(skip map[string]string) error {
@@ -115,7 +134,12 @@ func checkSkips(skip map[string]string) error {
 
 func (s *Suite) begin(ctx context.Context, row Row) <-chan Result {
 	done := make(chan Result, 1)
-	go func() { done <- s.check(ctx, row) }()
+	go func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(s.stopped, cancel)()
+		done <- s.check(ctx, row)
+	}()
 	return done
 }
 
@@ -204,6 +228,9 @@ func (s *Suite) list(ctx context.Context) ([]offer, error) {
 	defer session.close()
 	p, err := session.start()
 	if err != nil {
+		if stderr := strings.TrimSpace(session.stderr()); stderr != "" {
+			err = fmt.Errorf("%w\nstderr of the plugin:\n%s", err, stderr)
+		}
 		return nil, err
 	}
 	entries, err := wire.List(ctx, p.Conn)
