@@ -31,12 +31,21 @@ type server struct {
 	ended   chan struct{} // closed when the process is gone
 }
 
-// start runs a program with a clean environment, to which env is added, and
-// with its output in a log file named after it.
-func (s *Stack) start(name string, program tools.Program, env []string, args ...string) (*server, error) {
+// Command is how a program is started.
+func (s *Stack) Command(program tools.Program) ([]string, error) {
 	argv := s.stage.Commands[program]
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("%s is not among the tools that the stack was entered with", program)
+	}
+	return argv, nil
+}
+
+// start runs a program with a clean environment, to which env is added, and
+// with its output in a log file named after it.
+func (s *Stack) start(name string, program tools.Program, env []string, args ...string) (*server, error) {
+	argv, err := s.Command(program)
+	if err != nil {
+		return nil, err
 	}
 	logs, err := s.folder("logs")
 	if err != nil {

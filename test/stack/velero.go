@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -34,6 +35,8 @@ const fieldManager = "oadp-stack"
 
 // VeleroOptions chooses how the Velero server is started.
 type VeleroOptions struct {
+	// Server is the program to start; "" is tools.VeleroServer.
+	Server tools.Program
 	// Plugins are the plugin executables. They are copied into the plugin
 	// folder, as their init containers would do.
 	Plugins []string
@@ -55,6 +58,7 @@ type Velero struct {
 
 	stack   *Stack
 	cluster *ControlPlane
+	program tools.Program
 	args    []string
 	server  *server
 }
@@ -117,7 +121,7 @@ func (v *Velero) start(ctx context.Context) error {
 	if err := portFree("127.0.0.1:8080"); err != nil {
 		return fmt.Errorf("the Velero server always binds port 8080: %w", err)
 	}
-	server, err := v.stack.start("velero", tools.VeleroServer, v.Env, v.args...)
+	server, err := v.stack.start("velero", v.program, v.Env, v.args...)
 	if err != nil {
 		return err
 	}
@@ -160,9 +164,10 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 	if err != nil {
 		return nil, err
 	}
-	argv := s.stage.Commands[tools.VeleroServer]
-	if len(argv) == 0 {
-		return nil, errors.New("velero is not among the tools that the stack was entered with")
+	program := cmp.Or(options.Server, tools.VeleroServer)
+	argv, err := s.Command(program)
+	if err != nil {
+		return nil, err
 	}
 	return &Velero{
 		Binary: argv[0],
@@ -171,6 +176,7 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 		PluginDir: plugins,
 		stack:     s,
 		cluster:   cluster,
+		program:   program,
 		args: append([]string{"server", "--plugin-dir=" + plugins,
 			"--metrics-address=" + metrics, "--profiler-address=" + profiler,
 			"--log-level=debug", "--log-format=json", "--item-operation-sync-frequency=1s"}, options.Flags...),

@@ -32,7 +32,7 @@ type programDefinition struct {
 
 // definitions lists the tools, those first that others share packages with.
 func definitions() []definition {
-	return []definition{
+	return append([]definition{
 		{
 			tool:     ControlPlane,
 			dir:      pinnedIn("controlplane"),
@@ -74,11 +74,11 @@ func definitions() []definition {
 			dir:      pinnedIn("velero"),
 			estimate: "2 to 4 minutes",
 			programs: []programDefinition{{
-				name: VeleroServer, pkg: "github.com/vmware-tanzu/velero/cmd/velero", module: "github.com/vmware-tanzu/velero",
+				name: VeleroServer, pkg: veleroModule + "/cmd/velero", module: veleroModule,
 				pin: semver, asked: []string{"version", "--client-only"}, printed: semver, stamp: veleroVersion,
 			}},
 		},
-	}
+	}, releaseDefinitions()...)
 }
 
 // pinnedIn is the folder of a module beside this package.
@@ -146,8 +146,10 @@ func minioVersion(v version, _ string) []string {
 	}
 }
 
+const veleroModule = "github.com/vmware-tanzu/velero"
+
 func veleroVersion(_ version, text string) []string {
-	return []string{"github.com/vmware-tanzu/velero/pkg/buildinfo.Version=" + text}
+	return []string{veleroModule + "/pkg/buildinfo.Version=" + text}
 }
 
 func versityVersion(_ version, text string) []string { return []string{"main.Version=" + text} }
