@@ -13,6 +13,7 @@ type definition struct {
 	tool     Tool
 	dir      string   // the module's folder, from the root of the checkout
 	sources  []string // other folders whose files go into the build
+	debian   string   // the package to unpack, for what no Go module builds; dir is then empty
 	programs []programDefinition
 	estimate string // of the build, with nothing cached
 }
@@ -32,7 +33,7 @@ type programDefinition struct {
 
 // definitions lists the tools, those first that others share packages with.
 func definitions() []definition {
-	return append([]definition{
+	return slices.Concat([]definition{
 		{
 			tool:     ControlPlane,
 			dir:      pinnedIn("controlplane"),
@@ -78,7 +79,7 @@ func definitions() []definition {
 				pin: semver, asked: []string{"version", "--client-only"}, printed: semver, stamp: veleroVersion,
 			}},
 		},
-	}, releaseDefinitions()...)
+	}, releaseDefinitions(), nodeDefinitions())
 }
 
 // pinnedIn is the folder of a module beside this package.

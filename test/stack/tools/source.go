@@ -33,8 +33,10 @@ func openSource(tool Tool) (source, error) {
 		return source{}, err
 	}
 	src := source{definition: d, root: root, versions: map[Program]version{}, ldflags: map[string]string{}}
-	if err := src.readPins(); err != nil {
-		return source{}, fmt.Errorf("%s: %w", src.module(), err)
+	if d.debian == "" {
+		if err := src.readPins(); err != nil {
+			return source{}, fmt.Errorf("%s: %w", src.module(), err)
+		}
 	}
 	src.key, err = src.digest()
 	return src, err
@@ -102,13 +104,21 @@ func (s source) built(root string) bool {
 	return true
 }
 
+// folders are those whose files go into the build.
+func (s source) folders() []string {
+	if s.dir == "" {
+		return nil
+	}
+	return append([]string{s.dir}, s.sources...)
+}
+
 func (s source) digest() (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, pkg := range s.packages() {
 		fmt.Fprintf(sum, "%s\n%s\n", pkg, s.ldflags[pkg])
 	}
-	for _, dir := range append([]string{s.dir}, s.sources...) {
+	for _, dir := range s.folders() {
 		folder := os.DirFS(filepath.Join(s.root, dir))
 		files, err := fs.ReadDir(folder, ".")
 		if err != nil {

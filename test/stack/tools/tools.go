@@ -73,6 +73,10 @@ const BinEnv = "OADP_STACK_BIN"
 // what is missing, which takes minutes. Progress goes to w. Processes that ask
 // for the same tools at the same time build them once.
 func Ensure(ctx context.Context, w io.Writer, wanted ...Tool) (Commands, error) {
+	root, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
 	commands := Commands{}
 	var missing []source
 	for _, tool := range wanted {
@@ -84,16 +88,11 @@ func Ensure(ctx context.Context, w io.Writer, wanted ...Tool) (Commands, error) 
 			commands.add(found)
 			continue
 		}
+		if src.debian != "" {
+			commands.add(src.unpackMissing(ctx, w, root))
+			continue
+		}
 		missing = append(missing, src)
-	}
-	if len(missing) == 0 {
-		return commands, nil
-	}
-	root, err := CacheDir()
-	if err != nil {
-		return nil, err
-	}
-	for _, src := range missing {
 		commands.add(src.commands(root))
 	}
 	return commands, buildMissing(ctx, w, root, missing)
@@ -139,7 +138,7 @@ func (s source) find(ctx context.Context, w io.Writer, p programDefinition) []st
 		}
 		found, err := p.probe(ctx, argv)
 		want := s.versions[p.name]
-		if err == nil && found.fits(want) {
+		if err == nil && (want == nil || found.fits(want)) {
 			return argv
 		}
 		if err == nil {
