@@ -52,15 +52,15 @@ func (s *Stack) Rclone(t testing.TB) *S3Server {
 
 func (s *Stack) startVersityGW(ctx context.Context) (*VersityGW, error) {
 	v := &VersityGW{S3Server: S3Server{Region: "versity", AccessKey: "versityadmin", SecretKey: rand.Text()}}
-	users, err := s.folder("data", "versitygw-iam")
+	users, err := s.folder("data", "versitygw", "users")
 	if err != nil {
 		return nil, err
 	}
-	objects, err := s.folder("data", "versitygw")
+	objects, err := s.folder("data", "versitygw", "objects")
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := s.folder("data", "versitygw-metadata")
+	metadata, err := s.folder("data", "versitygw", "metadata")
 	if err != nil {
 		return nil, err
 	}

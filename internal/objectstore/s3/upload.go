@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -143,16 +144,36 @@ func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error 
 	return err
 }
 
+// A server that is still storing a part when the upload is aborted may keep the
+// part, so an upload is aborted until it is gone.
+const (
+	abortTries = 3
+	abortPause = 200 * time.Millisecond
+)
+
 // Abort implements transfer.Target.
 func (u *upload) Abort(ctx context.Context) error {
-	_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-		Bucket:   &u.bucket,
-		Key:      &u.key,
-		UploadId: u.id,
-	})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload" {
-		return nil
+	for try := 1; ; try++ {
+		_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+			Bucket:   &u.bucket,
+			Key:      &u.key,
+			UploadId: u.id,
+		})
+		switch {
+		case isNoSuchUpload(err):
+			return nil
+		case err != nil || try == abortTries:
+			return err
+		}
+		select {
+		case <-time.After(abortPause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	return err
+}
+
+func isNoSuchUpload(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload"
 }

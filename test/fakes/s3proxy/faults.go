@@ -157,6 +157,28 @@ func (l *limited) Write(b []byte) (int, error) {
 
 func (l *limited) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
+// Damage changes the first byte of the request's body on its way.
+func Damage() Fault {
+	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {
+		r.Body = &damaged{ReadCloser: r.Body}
+		p.Forward(w, r)
+	}
+}
+
+type damaged struct {
+	io.ReadCloser
+	done bool
+}
+
+func (d *damaged) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if n > 0 && !d.done {
+		p[0] ^= 1
+		d.done = true
+	}
+	return n, err
+}
+
 // Before runs something before the request is forwarded.
 func Before(do func()) Fault {
 	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {
