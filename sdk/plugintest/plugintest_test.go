@@ -324,7 +324,7 @@ func TestSkips(t *testing.T) {
 func TestRowsAreWellFormed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, row := range plugintest.Rows() {
-		if seen[row.ID] || row.ID == "" || row.Name == "" || row.Contract == "" || row.Consequence == "" {
+		if seen[row.ID] || row.ID == "" || row.Name == "" || row.Contract == "" || row.Consequence == "" || row.Group() == "" {
 			t.Errorf("row %q is incomplete or not the only one of its id", row.ID)
 		}
 		seen[row.ID] = true

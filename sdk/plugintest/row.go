@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
@@ -43,6 +44,35 @@ type Row struct {
 	timeout time.Duration // how long the row may take; 0 is two minutes
 	waits   bool          // takes long but does nothing in that time
 	run     func(context.Context, *session) error
+}
+
+// Group returns what the row is about, in a few words. Rows of a group have the
+// same beginning of their ids.
+func (r Row) Group() string {
+	id, _, _ := strings.Cut(r.ID, ".")
+	switch id {
+	case "start":
+		return "Start of the process"
+	case "end":
+		return "End of the process"
+	case "call":
+		return "Calls"
+	case "log":
+		return "Log"
+	case "action":
+		return "Actions on items"
+	case "operation":
+		return "Asynchronous operations"
+	case "store":
+		return "Object store"
+	case "list":
+		return "Lists of an object store"
+	case "fault":
+		return "Transfers that do not come to their end"
+	case "snapshotter":
+		return "Volume snapshotter"
+	}
+	return ""
 }
 
 // Rows returns all rows in the order in which they are best checked: those that
