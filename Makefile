@@ -38,6 +38,14 @@ dist: ## build the plugins for all architectures into dist/
 		echo "dist/linux-$$arch"; \
 	done
 
+# The date of the images is that of the commit, so that the same sources give
+# the same images.
+.PHONY: images
+images: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+images: dist ## build the images of the plugins, for all architectures, into dist/images/
+	go run ./internal/imagebuild/cmd/images --version '$(VERSION)' --revision "$$(git rev-parse HEAD 2>/dev/null)" \
+		--arch '$(ARCHES)' Dockerfile.*
+
 .PHONY: demo
 demo: build ## back up, lose and restore an application, with a real Velero server
 	go run ./test/e2e/demo --plugins bin

@@ -28,7 +28,7 @@ func run() error {
 	prefix := flag.String("prefix", "localhost/oadp-plugins", "`prefix` of the names that the images are loaded under")
 	version := flag.String("version", "dev", "`version` of the programs, and tag of the images")
 	revision := flag.String("revision", "", "`commit` that the programs are built from")
-	arches := flag.String("arch", "amd64", "`architectures`, with commas between them")
+	arches := flag.String("arch", "amd64", "`architectures`, with spaces between them")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		return errors.New("name the Dockerfiles")
@@ -42,7 +42,7 @@ func run() error {
 	}
 	for _, dockerfile := range flag.Args() {
 		var images []imagebuild.Image
-		for arch := range strings.SplitSeq(*arches, ",") {
+		for arch := range strings.FieldsSeq(*arches) {
 			image, err := imagebuild.FromDockerfile(dockerfile, map[string]string{
 				"TARGETARCH": arch, "VERSION": *version, "REVISION": *revision,
 			})
