@@ -16,6 +16,7 @@ package config
 
 import (
 	"errors"
+	"os"
 	"slices"
 )
 
@@ -32,6 +33,7 @@ type Key struct {
 	About    string // what it does, a phrase or a sentence
 	Ignored  bool   // accepted for the sake of existing configurations, without effect
 	Injected bool   // set by Velero, not by users
+	Env      string // environment variable that sets it where the configuration does not
 
 	parse      func(string) (any, error)
 	zero       any    // of the type that parse returns
@@ -78,6 +80,14 @@ func (k Key) SetByVelero() Key {
 	return k
 }
 
+// OrEnv returns the key as one that an environment variable sets where the
+// configuration does not. It is for keys beyond those that the OADP operator
+// lets into a location.
+func (k Key) OrEnv(variable string) Key {
+	k.Env = variable
+	return k
+}
+
 // Parse checks m against the keys. Its error joins everything that is wrong
 // with m. The values are usable in any case, so that a caller can join what its
 // own checks find: a key with a bad value is unset in them.
@@ -99,20 +109,36 @@ func (ks Keys) Parse(m map[string]string) (Values, error) {
 	return v, errors.Join(problems...)
 }
 
-// read returns the key's entry for text, or the default's with an error.
+// read returns the key's entry for text, else for the environment's, or the
+// default's with an error.
 func (k Key) read(text string, present bool) (entry, error) {
 	if present && (text != "" || k.emptyValue) {
-		e, err := k.convert(text)
-		if err == nil {
-			e.set = true
-			return e, nil
-		}
-		return k.fallback(), Invalid(k.Name, text, err)
+		return k.take("config key "+k.Name, text)
+	}
+	if text := k.environment(); text != "" {
+		return k.take("environment variable "+k.Env, text)
 	}
 	if k.required != "" {
 		return k.fallback(), missing(k)
 	}
 	return k.fallback(), nil
+}
+
+func (k Key) environment() string {
+	if k.Env == "" {
+		return ""
+	}
+	return os.Getenv(k.Env)
+}
+
+// take returns the key's entry for text, which source holds.
+func (k Key) take(source, text string) (entry, error) {
+	e, err := k.convert(text)
+	if err != nil {
+		return k.fallback(), invalid(source, text, err)
+	}
+	e.set = true
+	return e, nil
 }
 
 // fallback returns the entry of an unset key.

@@ -290,6 +290,34 @@ func TestCodesAreComplete(t *testing.T) {
 	}
 }
 
+// The environment counts where the configuration says nothing.
+func TestEnvironment(t *testing.T) {
+	keys := config.Keys{config.Duration("timeout", time.Minute, "limit").OrEnv("OADP_TEST_TIMEOUT"), config.String("other", "text")}
+	for _, c := range []struct {
+		config, variable string
+		want             time.Duration
+		err              string
+	}{
+		{"", "", time.Minute, ""},
+		{"", "2m", 2 * time.Minute, ""},
+		{"3m", "2m", 3 * time.Minute, ""},
+		{"3m", "x", 3 * time.Minute, ""},
+		{"", "x", time.Minute, `environment variable OADP_TEST_TIMEOUT has the value "x"`},
+	} {
+		t.Setenv("OADP_TEST_TIMEOUT", c.variable)
+		v, err := keys.Parse(map[string]string{"timeout": c.config})
+		if got := v.Duration("timeout"); got != c.want || v.Has("timeout") != (c.want != time.Minute) {
+			t.Errorf("%+v: %v", c, got)
+		}
+		if (err != nil) != (c.err != "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if md := keys.Markdown(); !strings.Contains(md, "| limit; or the variable `OADP_TEST_TIMEOUT` |") {
+		t.Error(md)
+	}
+}
+
 // FuzzParse feeds every kind of key with the same text.
 func FuzzParse(f *testing.F) {
 	f.Add("region", "true")

@@ -41,9 +41,13 @@ var Codes = []fault.Code{UnknownKey, InvalidValue, MissingKey, Conflict}
 //
 // The value is quoted, so it must not be a secret.
 func Invalid(name, value string, expected error) error {
+	return invalid("config key "+name, value, expected)
+}
+
+func invalid(source, value string, expected error) error {
 	return &fault.Error{
 		Code: InvalidValue,
-		What: fmt.Sprintf("config key %s has the value %s", name, quote(value)),
+		What: fmt.Sprintf("%s has the value %s", source, quote(value)),
 		Err:  expected,
 	}
 }

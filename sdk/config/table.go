@@ -18,7 +18,7 @@ func (ks Keys) WriteText(w io.Writer) error {
 		if k.Default != "" {
 			form += ", default " + k.Default
 		}
-		if _, err := fmt.Fprintf(w, "  %-*s  %s\n  %-*s  %s\n", width, k.Name, form, width, "", k.About); err != nil {
+		if _, err := fmt.Fprintf(w, "  %-*s  %s\n  %-*s  %s\n", width, k.Name, form, width, "", k.about("")); err != nil {
 			return err
 		}
 	}
@@ -31,9 +31,17 @@ func (ks Keys) Markdown() string {
 	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
 	for _, k := range ks {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n",
-			k.Name, cell(string(k.Type)), cell(dash(k.Default)), cell(k.About))
+			k.Name, cell(string(k.Type)), cell(dash(k.Default)), cell(k.about("`")))
 	}
 	return b.String()
+}
+
+// about returns the meaning, with the variable that also sets the key.
+func (k Key) about(quote string) string {
+	if k.Env == "" {
+		return k.About
+	}
+	return k.About + "; or the variable " + quote + k.Env + quote
 }
 
 func dash(s string) string {

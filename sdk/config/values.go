@@ -20,7 +20,7 @@ type entry struct {
 	set    bool
 }
 
-// Has reports whether the configuration sets the key. An empty value does not,
+// Has reports whether the configuration or the environment sets the key. An empty value does not,
 // unless the key takes it (AllowEmpty).
 func (v Values) Has(name string) bool { return v.entry(name).set }
 
