@@ -247,3 +247,30 @@ func TestBackupIsDecodedOnce(t *testing.T) {
 		t.Error("a malformed backup was decoded")
 	}
 }
+
+func TestDecodeOnceForEachType(t *testing.T) {
+	type spec struct {
+		Spec struct{ StorageLocation string }
+	}
+	backup := NewBackup([]byte(`{"spec":{"storageLocation":"default","other":1},"status":{"phase":"New"}}`))
+	views := make([]*spec, 8)
+	var done sync.WaitGroup
+	for i := range views {
+		done.Go(func() { views[i], _ = Decode[spec](backup.Document) })
+	}
+	done.Wait()
+	for _, v := range views {
+		if v != views[0] || v.Spec.StorageLocation != "default" {
+			t.Fatalf("decoded %p %+v and %p", v, v, views[0])
+		}
+	}
+	type status struct{ Status map[string]string }
+	if v, err := Decode[status](backup.Document); err != nil || v.Status["phase"] != "New" {
+		t.Errorf("as another type: %+v, %v", v, err)
+	}
+	for range 2 {
+		if _, err := Decode[struct{ Spec []int }](backup.Document); err == nil {
+			t.Error("an object as a list is no error")
+		}
+	}
+}

@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"bytes"
+	"encoding/json"
+	"reflect"
 	"sync"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/item"
@@ -15,6 +17,7 @@ type Document struct {
 	once   sync.Once
 	object *unstructured.Unstructured
 	err    error
+	views  sync.Map // of functions that return what Decode does, by type
 }
 
 // JSON returns the object as Velero sent it.
@@ -24,6 +27,17 @@ func (d *Document) JSON() []byte { return d.raw }
 func (d *Document) Object() (*unstructured.Unstructured, error) {
 	d.once.Do(func() { d.object, d.err = item.Decode(d.raw) })
 	return d.object, d.err
+}
+
+// Decode returns the object as a T: as much of it as T has fields for, in the
+// way of encoding/json. It is decoded once for each T and shared between
+// concurrent calls: it must not be changed.
+func Decode[T any](d *Document) (*T, error) {
+	view, _ := d.views.LoadOrStore(reflect.TypeFor[T](), sync.OnceValues(func() (*T, error) {
+		t := new(T)
+		return t, json.Unmarshal(d.raw, t)
+	}))
+	return view.(func() (*T, error))()
 }
 
 // Backup is the Backup resource that a call belongs to. It is decoded once for
