@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // shortLife is how long the URL lives whose end is waited for.
@@ -21,6 +24,9 @@ func signedURL(ctx context.Context, s *session) error {
 			return err
 		}
 		url, err := st.SignedURL(ctx, s.key(name), 10*time.Minute)
+		if status.Code(err) == codes.Unimplemented {
+			return notHere{fmt.Errorf("the store does not sign URLs: %w", err)}
+		}
 		if err != nil {
 			return err
 		}

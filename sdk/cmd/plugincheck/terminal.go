@@ -69,10 +69,12 @@ const (
 
 func (t *terminal) row(r row) {
 	t.clear()
-	fmt.Fprintf(t.out, "%s  %-6s  %-*s  %-*s  %6.2f s\n", t.label(r.Status), r.Level, idWidth, r.ID, nameWidth, r.Name, r.Seconds)
+	fmt.Fprintf(t.out, "%s  %-6s  %-*s  ", t.label(r.Status), r.Level, idWidth, r.ID)
 	if r.Reason != "" {
-		t.detail("because", r.Reason)
+		fmt.Fprintln(t.out, t.colour(grey, r.Reason))
+		return
 	}
+	fmt.Fprintf(t.out, "%-*s  %6.2f s\n", nameWidth, r.Name, r.Seconds)
 	if r.Status == failed {
 		t.detail("required", r.Contract)
 		t.detail("found", r.Found)
