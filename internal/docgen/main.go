@@ -32,7 +32,11 @@ func main() {
 
 func run(root string, check bool) error {
 	docs := filepath.Join(root, "docs")
-	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(catalogue), check)}
+	areas, err := allAreas(root)
+	if err != nil {
+		return err
+	}
+	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(areas), check)}
 	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
 	if err != nil {
 		return err
