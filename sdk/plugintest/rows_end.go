@@ -44,11 +44,13 @@ func endRows() []Row {
 		ID: "end.host-killed", Level: Should, Name: "host killed",
 		Contract:    "when the host dies without a word the plugin ends within seconds and leaves no socket",
 		Consequence: "each crash of the Velero server leaves a process that keeps its memory until the pod ends",
+		waits:       true,
 		run:         hostKilled,
 	}, {
 		ID: "end.connection-lost", Level: Should, Name: "connection dropped",
 		Contract:    "when the host drops its only connection the plugin ends within seconds and leaves no socket",
 		Consequence: "processes that nobody uses keep their memory until the pod ends",
+		waits:       true,
 		run:         connectionLost,
 	}, {
 		ID: "end.no-client", Level: Should, Name: "nobody connects",

@@ -77,7 +77,7 @@ func (t *terminal) row(r row) {
 	fmt.Fprintf(t.out, "%-*s  %6.2f s\n", nameWidth, r.Name, r.Seconds)
 	if r.Status == failed {
 		t.detail("required", r.Contract)
-		t.detail("found", r.Found)
+		t.detail("found", firstLines(r.Found, 8))
 		t.detail("effect", r.Consequence)
 		t.detail("stderr", lastLines(r.Stderr, 8))
 	}
@@ -102,6 +102,14 @@ func (t *terminal) detail(title, text string) {
 	}
 	const indent = "                  "
 	fmt.Fprintf(t.out, "      %s  %s\n", t.colour(grey, fmt.Sprintf("%-10s", title)), strings.ReplaceAll(text, "\n", "\n"+indent))
+}
+
+func firstLines(text string, count int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if more := len(lines) - count; more > 0 {
+		lines = append(lines[:count], fmt.Sprintf("... and %d lines, which the reports have", more))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func lastLines(text string, count int) string {
