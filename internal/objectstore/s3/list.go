@@ -63,19 +63,27 @@ func (l *location) list(ctx context.Context, q query) (keys, prefixes []string, 
 // errNoProgress says that a server claims to have more and does not get there.
 var errNoProgress = errors.New("the server says that the list goes on, but does not continue it")
 
+// maxIdlePages is how many pages in a row may bring nothing new. Servers send some
+// while they skip what was deleted.
+const maxIdlePages = 100
+
 // listPages collects the pages from the first to the last.
 func listPages(ctx context.Context, q query, get func(context.Context, query, string) (page, error)) (keys, prefixes []string, err error) {
 	seen := map[string]bool{"": true}
-	for at := ""; ; {
+	var last page
+	for at, idle := "", 0; ; {
 		p, err := get(ctx, q, at)
 		if err != nil {
 			return nil, nil, err
+		}
+		if idle++; p.differs(last) {
+			idle, last = 0, p
 		}
 		keys, prefixes = append(keys, p.keys...), append(prefixes, p.prefixes...)
 		if !p.more {
 			return keys, prefixes, nil
 		}
-		if seen[p.next] {
+		if seen[p.next] || idle > maxIdlePages {
 			return nil, nil, errNoProgress
 		}
 		seen[p.next] = true
@@ -118,6 +126,12 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 		return page{}, errNoProgress
 	}
 	return p, nil
+}
+
+// differs reports whether p holds something, and something else than last.
+func (p page) differs(last page) bool {
+	empty := len(p.keys) == 0 && len(p.prefixes) == 0
+	return !empty && !(slices.Equal(p.keys, last.keys) && slices.Equal(p.prefixes, last.prefixes))
 }
 
 func newPage(contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) page {

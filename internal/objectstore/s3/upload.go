@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 )
 
 // Limits of the S3 API for multipart uploads.
@@ -153,6 +155,15 @@ const (
 
 // Abort implements transfer.Target.
 func (u *upload) Abort(ctx context.Context) error {
+	err := u.abort(ctx)
+	if err != nil {
+		u.log.Warn("the parts of an upload that failed could not be removed; a lifecycle rule of the bucket that ends incomplete uploads removes them",
+			"key", u.key, "error", awsaccess.Plain(err).Error())
+	}
+	return err
+}
+
+func (u *upload) abort(ctx context.Context) error {
 	for try := 1; ; try++ {
 		_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket:   &u.bucket,

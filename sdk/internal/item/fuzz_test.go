@@ -17,7 +17,7 @@ func FuzzEdit(f *testing.F) {
 	f.Add([]byte(`{"a":[1,2]}`), "a", "", "x")
 	f.Fuzz(func(t *testing.T, raw []byte, parent, field, value string) {
 		object, err := Decode(raw)
-		if err != nil || !utf8.ValidString(parent+field+value) {
+		if err != nil || !utf8.ValidString(parent) || !utf8.ValidString(field) || !utf8.ValidString(value) {
 			return // JSON holds no other text
 		}
 		before, print := object.DeepCopy(), NewFingerprint(object)
