@@ -133,14 +133,14 @@ func removeStaleRuns() {
 	}
 }
 
-// killRun kills the processes of a run other than the caller and waits until
-// they are gone.
+// killRun kills the processes of a run other than the caller, waits until they
+// are gone and removes the control groups that they leave.
 func killRun(dir string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		pids := processesOf(dir)
 		if len(pids) == 0 {
-			return nil
+			return removeCgroups(dir)
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of %s do not end", pids, dir)
