@@ -26,7 +26,7 @@ func endRows() []Row {
 		run:         shutdownIdle,
 	}, {
 		ID: "end.shutdown-busy", Level: Must, Name: "shutdown when busy",
-		Contract:    "so it does while an upload is open and a download is not read, and the upload leaves nothing behind",
+		Contract:    "asked to shut down while an upload is open and a download is not read, the plugin ends as it does when idle, and the upload leaves nothing behind",
 		Consequence: "an aborted backup leaves half an object that looks complete, or a process",
 		needs:       []need{store},
 		run:         shutdownBusy,

@@ -75,5 +75,10 @@ func label(s status) string {
 	return string(s)
 }
 
-// number has four significant digits.
-func number(value float64) string { return strconv.FormatFloat(value, 'g', 4, 64) }
+// number has three significant digits, and all of those before the point.
+func number(value float64) string {
+	if value >= 100 {
+		return strconv.FormatFloat(value, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(value, 'g', 3, 64)
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -95,13 +96,21 @@ func (t *terminal) label(s status) string {
 	return t.colour(grey, "n/a ")
 }
 
-// detail writes a text below a row.
+// detail writes a text below a row. Control characters of the plugin do not
+// reach the terminal.
 func (t *terminal) detail(title, text string) {
-	if text = strings.TrimSpace(text); text == "" {
+	if text = strings.Map(printable, strings.TrimSpace(text)); text == "" {
 		return
 	}
 	const indent = "                  "
 	fmt.Fprintf(t.out, "      %s  %s\n", t.colour(grey, fmt.Sprintf("%-10s", title)), strings.ReplaceAll(text, "\n", "\n"+indent))
+}
+
+func printable(c rune) rune {
+	if unicode.IsControl(c) && c != '\n' && c != '\t' {
+		return unicode.ReplacementChar
+	}
+	return c
 }
 
 func firstLines(text string, count int) string {
@@ -126,7 +135,7 @@ func (t *terminal) summary(r *report) {
 	fmt.Fprintf(t.out, "\n%s: %d passed, %d skipped, %d not applicable, %.1f s\n", verdict, s.Passed, s.Skipped, s.NotApplicable, r.Seconds)
 	var figures []string
 	for _, h := range r.highlights() {
-		figures = append(figures, fmt.Sprintf("%s %.4g %s", h.Title, h.Value, h.Unit))
+		figures = append(figures, fmt.Sprintf("%s %s %s", h.Title, number(h.Value), h.Unit))
 	}
 	if len(figures) > 0 {
 		fmt.Fprintln(t.out, strings.Join(figures, "; "))
