@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
@@ -41,17 +41,14 @@ func configKeys() config.Keys {
 	return keys
 }
 
+// wordStart finds the beginnings of the words in a key: two in tlsVerify, and in
+// TLSVerify as well.
+var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+
 // variable returns the environment variable for a key: OADP_AWS_VSL_EC2_URL for
 // ec2Url.
 func variable(key string) string {
-	name := []rune("OADP_AWS_VSL_")
-	for _, r := range key {
-		if unicode.IsUpper(r) {
-			name = append(name, '_')
-		}
-		name = append(name, unicode.ToUpper(r))
-	}
-	return string(name)
+	return "OADP_AWS_VSL_" + strings.ToUpper(wordStart.ReplaceAllString(key, "${1}${3}_${2}${4}"))
 }
 
 // settings are a checked configuration.

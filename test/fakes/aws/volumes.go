@@ -54,6 +54,9 @@ func (c *Cloud) describeVolumes(k Keys, f *form) (any, *Refusal) {
 		all = ids
 	}
 	some, next := page(f, all)
+	if refusal := f.problem(); refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.permit(k, f, "volume/*", "ec2:DescribeVolumes"); refusal != nil {
 		return nil, refusal
 	}
@@ -148,6 +151,13 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 	if zone, ok := strings.CutPrefix(v.Zone, c.region); !ok || !slices.Contains(c.storage.zones, zone) {
 		f.fail("InvalidZone.NotFound", "The zone '%s' does not exist.", v.Zone)
 	}
+	if refusal := f.problem(); refusal != nil {
+		return nil, refusal
+	}
+	s, refusal := c.snapshot(v.SnapshotID)
+	if refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.permit(k, f, "volume/*", permissions...); refusal != nil {
 		return nil, refusal
 	}
@@ -155,10 +165,6 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 		if old.token == v.token {
 			return c.sameVolume(old, v)
 		}
-	}
-	s, refusal := c.snapshot(v.SnapshotID)
-	if refusal != nil {
-		return nil, refusal
 	}
 	if status := c.snapshotItem(s).Status; status != "completed" {
 		return nil, refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
