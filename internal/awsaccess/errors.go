@@ -149,6 +149,10 @@ func Answer(err error) smithy.APIError {
 // Fault explains the error of a request as far as it is about credentials or the
 // network.
 func Fault(what string, err error) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return fmt.Errorf("%s: %w", what, known) // without the SDK's words around it
+	}
 	if AboutCredentials(err) {
 		return &fault.Error{Code: credentialsCode(err), What: what, Err: Plain(err)}
 	}

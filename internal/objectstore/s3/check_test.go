@@ -171,20 +171,6 @@ func TestChecksPermissions(t *testing.T) {
 	})
 }
 
-// The account is asked for at STS alone, and never with the keys of another store.
-func TestChecksAccount(t *testing.T) {
-	s := newScene(t, overHTTP)
-	found, _, err := runChecks(t, s.config)
-	if err != nil || !strings.HasPrefix(found["account"], "unknown: ") {
-		t.Errorf("without STS: %v, %q", err, found["account"])
-	}
-	newCloud(t)
-	found, step, err := runChecks(t, s.config)
-	if err != nil || !strings.HasPrefix(found["account"], "unknown: ") {
-		t.Errorf("with an STS that does not know the keys: %s, %v, %q", step, err, found["account"])
-	}
-}
-
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -376,6 +362,15 @@ func TestTrust(t *testing.T) {
 			t.Errorf("bundle %s: %v", path, err)
 		}
 	}
+}
+
+func newStore(t *testing.T, config map[string]string) *s3.Store {
+	t.Helper()
+	store := s3.New(slog.New(slog.DiscardHandler))
+	if err := store.Init(t.Context(), config); err != nil {
+		t.Fatalf("Init: %v", err)
+	}
+	return store
 }
 
 // The proxy variables are obeyed, and a broken proxy is named.

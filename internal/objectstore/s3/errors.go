@@ -132,7 +132,7 @@ func (l *location) explain(what string, err error) error {
 	}
 	var known *fault.Error
 	if errors.As(err, &known) {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, known)
 	}
 	f := &fault.Error{What: what, Err: awsaccess.Plain(err)}
 	switch api := awsaccess.Answer(err); {

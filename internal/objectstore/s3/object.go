@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
@@ -97,9 +96,5 @@ func (l *location) renewCredentials(ctx context.Context, ttl time.Duration) erro
 	if err != nil || !c.CanExpire || time.Until(c.Expires) > ttl {
 		return err
 	}
-	if cache, ok := l.cfg.Credentials.(*aws.CredentialsCache); ok {
-		cache.Invalidate()
-		_, err = cache.Retrieve(ctx)
-	}
-	return err
+	return awsaccess.Renew(ctx, l.cfg)
 }
