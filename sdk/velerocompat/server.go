@@ -69,11 +69,16 @@ func (s *Server) BindFlags(flags *pflag.FlagSet) *Server {
 
 // Serve runs the plugin and ends the process.
 func (s *Server) Serve() {
-	if s.flags != nil && !s.flags.Parsed() {
-		s.flags.Init(s.flags.Name(), pflag.ContinueOnError)
-		_ = s.flags.Parse(os.Args[1:]) // no argument may keep a plugin from starting
-	}
+	s.parse(os.Args[1:])
 	s.plugin.Main()
+}
+
+func (s *Server) parse(args []string) {
+	if s.flags == nil || s.flags.Parsed() {
+		return
+	}
+	s.flags.Init(s.flags.Name(), pflag.ContinueOnError)
+	_ = s.flags.Parse(args) // no argument may keep a plugin from starting
 }
 
 // RegisterObjectStore registers an ObjectStore of Velero's.
