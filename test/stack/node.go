@@ -84,7 +84,10 @@ func (s *Stack) StartNode(ctx context.Context, cluster *ControlPlane) (*Node, er
 		return nil, err
 	}
 	n := &Node{Commands: s.stage.Commands, stack: s, cluster: cluster}
-	if err := shieldMachine(s.stage.Dir, dir); err != nil {
+	if err := shieldMachine(dir); err != nil {
+		return nil, err
+	}
+	if err := makeCgroups(s.stage.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.connect(); err != nil {

@@ -25,9 +25,8 @@ func layeredFolders() []string { return []string{"/run", "/var/lib", "/var/log"}
 // shieldMachine changes what the mount namespace of the run shows of the
 // machine, so that a node works in it and the machine stays as it is: nothing
 // is written to its folders or kernel settings. All of it ends with the
-// namespace, being in memory, but for control groups, which killRun removes.
-// Dir is a folder below that of the run.
-func shieldMachine(runDir, dir string) error {
+// namespace, being in memory. Dir is a folder of the run.
+func shieldMachine(dir string) error {
 	for _, folder := range layeredFolders() {
 		if err := layerMemory(folder, filepath.Join(dir, "memory", filepath.Base(folder))); err != nil {
 			return fmt.Errorf("lay memory over %s: %w", folder, err)
@@ -41,9 +40,6 @@ func shieldMachine(runDir, dir string) error {
 		}
 	}
 	if err := pretendSettings(filepath.Join(dir, "sysctl")); err != nil {
-		return err
-	}
-	if err := makeCgroups(runDir); err != nil {
 		return err
 	}
 	// Pods ask for mounts to be shared between them and the node.
