@@ -141,14 +141,3 @@ func (t *terminal) summary(r *report) {
 		fmt.Fprintln(t.out, strings.Join(figures, "; "))
 	}
 }
-
-// printRows prints rows with what they require.
-func printRows(out io.Writer, rows []plugintest.Row) {
-	for _, g := range grouped(rows, plugintest.Row.Group) {
-		fmt.Fprintf(out, "%s\n", g.Name)
-		for _, row := range g.Rows {
-			fmt.Fprintf(out, "  %-6s  %-*s  %s\n", row.Level, idWidth, row.ID, row.Contract)
-		}
-		fmt.Fprintln(out)
-	}
-}
