@@ -29,11 +29,13 @@ func TestSink(t *testing.T) {
 		change func(data [][]byte, list string) ([][]byte, string)
 		ok     bool
 	}{
-		"whole":       {[]int{1000, 1000, 7}, nil, true},
-		"swapped":     {[]int{1000, 1000, 7}, func(d [][]byte, l string) ([][]byte, string) { d[0], d[1] = d[1], d[0]; return d, l }, false},
-		"short part":  {[]int{1000, 999, 7}, nil, false},
-		"not named":   {[]int{1000, 1000}, func(d [][]byte, l string) ([][]byte, string) { return append(d, body[2000:2007]), l }, false},
-		"wrong order": {[]int{1000, 7}, func(d [][]byte, l string) ([][]byte, string) { return d, strings.Replace(l, "<PartNumber>1", "<PartNumber>2", 1) }, false},
+		"whole":      {[]int{1000, 1000, 7}, nil, true},
+		"swapped":    {[]int{1000, 1000, 7}, func(d [][]byte, l string) ([][]byte, string) { d[0], d[1] = d[1], d[0]; return d, l }, false},
+		"short part": {[]int{1000, 999, 7}, nil, false},
+		"not named":  {[]int{1000, 1000}, func(d [][]byte, l string) ([][]byte, string) { return append(d, body[2000:2007]), l }, false},
+		"wrong order": {[]int{1000, 7}, func(d [][]byte, l string) ([][]byte, string) {
+			return d, strings.Replace(l, "<PartNumber>1", "<PartNumber>2", 1)
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSink(body, partSize)
