@@ -3,7 +3,11 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -143,7 +147,33 @@ func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error 
 		input.SSECustomerKeyMD5 = u.encryption.customer.md5
 	}
 	_, err := u.client.CompleteMultipartUpload(ctx, input)
+	if isNoSuchUpload(err) && u.isStored(ctx, parts) {
+		return nil // the answer to the first attempt was lost
+	}
 	return err
+}
+
+// isStored reports whether the object is the one that the parts make up. The
+// entity tags of parts are their MD5 sums, and that of the object is made of
+// them; where it is not, nothing is known.
+func (u *upload) isStored(ctx context.Context, parts []types.CompletedPart) bool {
+	var sums []byte
+	for _, part := range parts {
+		sum, err := hex.DecodeString(strings.Trim(aws.ToString(part.ETag), `"`))
+		if err != nil || len(sum) != md5.Size {
+			return false
+		}
+		sums = append(sums, sum...)
+	}
+	want := fmt.Sprintf("%x-%d", md5.Sum(sums), len(parts))
+	out, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket:               &u.bucket,
+		Key:                  &u.key,
+		SSECustomerAlgorithm: u.encryption.customer.algorithm,
+		SSECustomerKey:       u.encryption.customer.key,
+		SSECustomerKeyMD5:    u.encryption.customer.md5,
+	})
+	return err == nil && strings.Trim(aws.ToString(out.ETag), `"`) == want
 }
 
 // A server that is still storing a part when the upload is aborted may keep the
