@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // ListCommonPrefixes implements sdk.ObjectStore.
@@ -63,6 +65,13 @@ func (l *location) list(ctx context.Context, q query) (keys, prefixes []string, 
 // errNoProgress says that a server claims to have more and does not get there.
 var errNoProgress = errors.New("the server says that the list goes on, but does not continue it")
 
+// errNoList says that an answer is none. The page of a proxy must not pass for an
+// empty bucket: Velero removes its record of backups that are not listed.
+var errNoList = &fault.Error{
+	What: "the server answered the request for a list with something else",
+	Fix:  "check that s3Url is the address of an S3 server, and not of its console or of a proxy",
+}
+
 // maxIdlePages is how many pages in a row may bring nothing new. Servers send some
 // while they skip what was deleted.
 const maxIdlePages = 100
@@ -101,6 +110,9 @@ func (l *location) listV2(ctx context.Context, q query, token string) (page, err
 	if err != nil {
 		return page{}, err
 	}
+	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
+		return page{}, errNoList
+	}
 	return newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextContinuationToken)), nil
 }
 
@@ -115,6 +127,9 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 	})
 	if err != nil {
 		return page{}, err
+	}
+	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
+		return page{}, errNoList
 	}
 	p := newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
 	if p.more && p.next == "" {
