@@ -121,9 +121,13 @@ func TestKeyThatCannotBeUsed(t *testing.T) {
 			}
 			s.Deny("kms:CreateGrant")
 			snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1, Encrypted: true})
+			began := s.Now()
 			_, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 0)
 			if !codeKMS.Is(err) || !strings.Contains(err.Error(), "kms:CreateGrant") || !strings.Contains(err.Error(), snapshot) {
 				t.Errorf("error: %v", err)
+			}
+			if waited := s.Now().Sub(began); (waited >= visibleTime) != unseen {
+				t.Errorf("known after %v", waited)
 			}
 		})
 	}
@@ -211,6 +215,7 @@ func TestLostAnswer(t *testing.T) {
 		want   int // snapshots
 	}{
 		"carried out":            {[]awsfake.Fault{awsfake.Commit()}, 1},
+		"cut short":              {[]awsfake.Fault{awsfake.CutShort()}, 1},
 		"not carried out":        {[]awsfake.Fault{awsfake.Drop()}, 1},
 		"carried out later":      {[]awsfake.Fault{awsfake.Drop(), awsfake.Commit()}, 1},
 		"internal error":         {[]awsfake.Fault{awsfake.Answer(500, "InternalError", "An internal error has occurred")}, 1},
@@ -230,6 +235,15 @@ func TestLostAnswer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("snapshots with other tags are others", func(t *testing.T) {
+		s := newScene(t)
+		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
+		other := s.AddSnapshot(awsfake.Snapshot{VolumeID: volume, Size: 1, Started: s.Now(), Tags: map[string]string{"velero.io/backup": "another"}})
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
+		if id := s.mustSnapshot(volume); id == other || s.Snapshots() != 2 {
+			t.Errorf("%s, %d snapshots", id, s.Snapshots())
+		}
+	})
 	t.Run("older snapshots are others", func(t *testing.T) {
 		s := newScene(t)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
@@ -265,6 +279,12 @@ func TestIOPS(t *testing.T) {
 		t.Errorf("too few: %v", err)
 	}
 	s.mustRestore(snapshot, "gp3", region+"a", 0)
+	fast := s.AddSnapshot(awsfake.Snapshot{Size: 100, Tags: map[string]string{throughputTag: "500", multiAttachTag: "true"}})
+	for _, volumeType := range []string{"gp2", "io1", "gp3"} {
+		if v := s.mustRestore(fast, volumeType, region+"a", 3000); (v.Throughput == 500) != (volumeType == "gp3") || v.MultiAttach != (volumeType == "io1") {
+			t.Errorf("%+v", v)
+		}
+	}
 }
 
 func TestDeleteSnapshot(t *testing.T) {
