@@ -235,34 +235,3 @@ func TestOperations(t *testing.T) {
 		restore.mustCall("Cancel", []any{output.OperationID, named("monday")})
 	})
 }
-
-func TestVolumeSnapshotter(t *testing.T) {
-	const volume = `{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv1", "annotations": {}},
-		"spec": {"csi": {"driver": "disks.example.io", "volumeHandle": "d1"}, "unknown": 9007199254740993}}`
-	inEachRelease(t, func(t *testing.T, release tools.VeleroRelease) {
-		h := start(t, release, actions)
-		h.mustDiscover()
-		disks := h.plugin("VolumeSnapshotter", "example.io/disks")
-		disks.mustFail("Init", []any{map[string]string{}}, "class is not set")
-		h.endTask() // a client takes one Init
-		disks.mustCall("Init", []any{map[string]string{"class": "fast"}})
-
-		var id, class, snapshot, restored string
-		var iops int64
-		disks.mustCall("GetVolumeID", []any{json.RawMessage(volume)}, &id)
-		mustBe(t, "volume", id, "d1")
-		disks.mustCall("GetVolumeInfo", []any{id, "z"}, &class, &iops)
-		mustBe(t, "type", class, "d1 in z is fast")
-		mustBe(t, "IOPS", iops, int64(1<<53+1))
-		disks.mustCall("CreateSnapshot", []any{id, "z", map[string]string{"velero.io/backup": "nightly"}}, &snapshot)
-		mustBe(t, "snapshot", snapshot, "snapshot of d1 in z for nightly")
-		disks.mustCall("CreateVolumeFromSnapshot", []any{"s1", "fast", "z", 3000}, &restored)
-		mustBe(t, "restored volume", restored, "fast of 3000 from s1 in z")
-		disks.mustCall("CreateVolumeFromSnapshot", []any{"s1", "fast", "z", nil}, &restored)
-		mustBe(t, "restored volume", restored, "fast of 0 from s1 in z")
-		disks.mustFail("DeleteSnapshot", []any{"s1"}, "s1 is locked")
-		var changed json.RawMessage
-		disks.mustCall("SetVolumeID", []any{json.RawMessage(volume), "d2"}, &changed)
-		mustBe(t, "persistent volume", parse(t, changed), parse(t, []byte(strings.Replace(volume, `"d1"`, `"d2"`, 1))))
-	})
-}
