@@ -56,7 +56,7 @@ func pageOf(r *report) htmlPage {
 	case p.Good:
 		p.Verdict = fmt.Sprintf("%d requirements that should be met are not", failures)
 	default:
-		p.Verdict = fmt.Sprintf("%d of %d requirements are not met", failures, failures+s.Passed)
+		p.Verdict = fmt.Sprintf("%d of %d requirements are not met: %d must, %d should", failures, failures+s.Passed, s.FailedMust, s.FailedShould)
 	}
 	for _, row := range r.Rows {
 		if row.Status == failed {

@@ -151,7 +151,7 @@ func TestHTML(t *testing.T) {
 	if strings.Count(string(page), "<script") != 1 {
 		t.Error("a text of the plugin has become a script")
 	}
-	for _, want := range []string{"&lt;script&gt;alert(&#39;found&#39;)", "&lt;script&gt;alert(&#39;stderr&#39;)", "the &lt;reason&gt;", "put: 1234 MiB/s", "2 of 3 requirements are not met"} {
+	for _, want := range []string{"&lt;script&gt;alert(&#39;found&#39;)", "&lt;script&gt;alert(&#39;stderr&#39;)", "the &lt;reason&gt;", "put: 1234 MiB/s", "2 of 3 requirements are not met: 1 must, 1 should"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("%q is not in the page", want)
 		}
