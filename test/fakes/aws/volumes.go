@@ -131,7 +131,13 @@ func (v *Volume) check(f *form) {
 }
 
 // kmsPermissions are those that EBS uses in the name of the caller.
-var kmsPermissions = []string{"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt"}
+var kmsPermissions = []string{
+	"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+}
+
+func (c *Cloud) allowsKMS() bool {
+	return !slices.ContainsFunc(kmsPermissions, func(p string) bool { return !c.allows(p) })
+}
 
 func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 	v := Volume{
@@ -170,7 +176,7 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 		return nil, refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
 	}
 	v.Size, v.Encrypted = s.Size, v.Encrypted || s.Encrypted
-	v.doomed = v.Encrypted && slices.ContainsFunc(kmsPermissions, func(p string) bool { return c.denied[p] })
+	v.doomed = v.Encrypted && !c.allowsKMS()
 	v.ID = c.nextID("vol")
 	c.storage.volumes[v.ID] = &v
 	return c.volumeAnswer(&v), nil
