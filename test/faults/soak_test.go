@@ -65,6 +65,7 @@ type soak struct {
 
 	mu      sync.Mutex
 	faults  *rand.Rand
+	outage  int            // requests that are still to fail
 	counts  map[string]int // calls, failed calls and faults
 	bytes   int64
 	samples []host.Usage
@@ -87,8 +88,9 @@ func (s *soak) count(what string) {
 	s.counts[what]++
 }
 
-// injectFaults makes one request of fifty fail. It also forgets the requests
-// that the proxy has recorded.
+// injectFaults makes one request of fifty fail, which the plugin has to make up
+// for, and at times many in a row, for which calls fail. It also forgets the
+// requests that the proxy has recorded.
 func (s *soak) injectFaults() {
 	kinds := []struct {
 		name  string
@@ -106,6 +108,14 @@ func (s *soak) injectFaults() {
 	befalls := func(s3proxy.Request) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.outage == 0 && s.faults.IntN(400) == 0 {
+			s.outage = 10 + s.faults.IntN(20)
+			s.counts["outages"]++
+		}
+		if s.outage > 0 {
+			s.outage--
+			return true
+		}
 		return s.faults.IntN(50) == 0
 	}
 	s.bucket.proxy.Inject(s3proxy.Always, befalls, func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
