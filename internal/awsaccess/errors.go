@@ -181,9 +181,9 @@ func credentialsCode(err error) fault.Code {
 	}
 	code := apiCodes[api.ErrorCode()]
 	switch {
-	case api.ErrorCode() == "AccessDenied":
+	case api.ErrorCode() == "AccessDenied", api.ErrorCode() == "ValidationError": // of the role's name
 		return CodeRoleRefused
-	case operation == "AssumeRoleWithWebIdentity" && code.ID == CodeExpiredToken.ID:
+	case operation == "AssumeRoleWithWebIdentity" && (code.ID == "" || code.ID == CodeExpiredToken.ID):
 		return CodeWebIdentity
 	case code.ID == "":
 		return CodeNoCredentials

@@ -45,8 +45,8 @@ func (id Identity) explain(err error) error {
 		f.Fix = fmt.Sprintf("correct the role %s, or let its trust policy allow sts:AssumeRoleWithWebIdentity for subject and audience of the token in %s%s",
 			id.web.role, id.web.tokenFile, id.web.claims())
 	case operation == "AssumeRoleWithWebIdentity" && f.Code.ID == CodeWebIdentity.ID:
-		f.Fix = fmt.Sprintf("check that %s%s is the projected token of the pod, which is renewed there, and that the account has its issuer as an identity provider",
-			id.web.tokenFile, id.web.claims())
+		f.Fix = fmt.Sprintf("check the role %s, that %s%s is the projected token of the pod, which is renewed there, and that the account has its issuer with this audience as an identity provider",
+			id.web.role, id.web.tokenFile, id.web.claims())
 	case operation == "AssumeRole" && f.Code.ID == CodeRoleRefused.ID:
 		f.Fix = fmt.Sprintf("correct the role %s, or let its trust policy allow sts:AssumeRole for the keys that are used, with the external_id that it demands", id.role)
 	}

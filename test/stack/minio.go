@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -37,6 +38,9 @@ type MinIO struct {
 	AccessKey, SecretKey string
 	// KMSKeyID is the one key of the TLS endpoint.
 	KMSKeyID string
+	// RoleARN is the role of service accounts at the TLS endpoint, which also
+	// serves STS. It is empty without an issuer of their tokens.
+	RoleARN string
 	// Console and TLSConsole are the base URLs of the web consoles. They are
 	// empty unless asked for.
 	Console, TLSConsole string
@@ -50,7 +54,13 @@ type MinIOOptions struct {
 	TLSOnly bool
 	// Console adds the web consoles.
 	Console bool
+	// Issuer is a cluster whose service accounts may assume a role that may do
+	// everything, with a token for TokenAudience.
+	Issuer *ControlPlane
 }
+
+// TokenAudience is what tokens for MinIO's STS have to be for.
+const TokenAudience = "sts.amazonaws.com"
 
 // MinIO returns the servers that the tests of a package share. The first call
 // starts them.
@@ -79,6 +89,28 @@ func (s *Stack) StartMinIO(ctx context.Context, options MinIOOptions) (*MinIO, e
 	return m, m.secure.await(ctx, get(m.Transport(), m.TLSEndpoint+"/minio/health/ready"))
 }
 
+// roleARN is the name that MinIO gives to the role of tokens for an audience.
+func roleARN(audience string) string {
+	id := sha1.Sum([]byte(audience))
+	return "arn:minio:iam:" + Region + "::role/" + base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// trustIssuer makes MinIO take the tokens of a cluster.
+func trustIssuer(certs string, c *ControlPlane) (env []string, err error) {
+	if c == nil {
+		return nil, nil
+	}
+	authorities := filepath.Join(certs, "CAs")
+	if err := os.MkdirAll(authorities, 0o700); err != nil {
+		return nil, err
+	}
+	return []string{
+		"MINIO_IDENTITY_OPENID_CONFIG_URL=https://" + c.address + "/.well-known/openid-configuration",
+		"MINIO_IDENTITY_OPENID_CLIENT_ID=" + TokenAudience,
+		"MINIO_IDENTITY_OPENID_ROLE_POLICY=consoleAdmin",
+	}, writeFiles(authorities, map[string][]byte{"cluster.crt": c.creds.ca})
+}
+
 func (s *Stack) startPlainMinIO(m *MinIO, options MinIOOptions) (err error) {
 	m.plain, m.Endpoint, m.Console, err = s.startMinIO("minio", m, "http", options)
 	return err
@@ -101,10 +133,17 @@ func (s *Stack) startSecureMinIO(m *MinIO, options MinIOOptions) error {
 	if err := writeFiles(certs, map[string][]byte{"public.crt": cert, "private.key": key, "ca.pem": ca.pem}); err != nil {
 		return err
 	}
+	env, err := trustIssuer(certs, options.Issuer)
+	if err != nil {
+		return err
+	}
+	if options.Issuer != nil {
+		m.RoleARN = roleARN(TokenAudience)
+	}
 	kmsKey := make([]byte, 32)
 	_, _ = rand.Read(kmsKey) // never fails
-	m.secure, m.TLSEndpoint, m.TLSConsole, err = s.startMinIO("minio-tls", m, "https", options,
-		"MINIO_KMS_SECRET_KEY="+m.KMSKeyID+":"+base64.StdEncoding.EncodeToString(kmsKey))
+	env = append(env, "MINIO_KMS_SECRET_KEY="+m.KMSKeyID+":"+base64.StdEncoding.EncodeToString(kmsKey))
+	m.secure, m.TLSEndpoint, m.TLSConsole, err = s.startMinIO("minio-tls", m, "https", options, env...)
 	return err
 }
 
