@@ -70,8 +70,11 @@ func (c *Cluster) resource(resource schema.GroupVersionResource, namespace strin
 }
 
 // Get reads an object. It is nil when there is no such object, and when the
-// cluster does not have its API.
+// cluster does not have its API. No object has the name "".
 func (c *Cluster) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	if name == "" {
+		return nil, nil
+	}
 	client, err := c.resource(resource, namespace)
 	if err != nil {
 		return nil, err

@@ -21,8 +21,8 @@ func swapFor(item *unstructured.Unstructured, r *restore) imageSwap {
 // namespace openshift loses its digest, which that of another release of
 // OpenShift does not have.
 func (s imageSwap) image(name string) string {
-	host, path, _ := strings.Cut(name, "/")
-	if s.from == "" || s.to == "" || host != s.from {
+	host, path, ok := strings.Cut(name, "/")
+	if s.from == "" || s.to == "" || !ok || host != s.from {
 		return name
 	}
 	namespace, rest, ok := strings.Cut(path, "/")
