@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -94,7 +95,10 @@ func (a *actions) detach(ctx context.Context, r *restore, pod *unstructured.Unst
 func (a *actions) backsUpVolumes(ctx context.Context, r *restore) (bool, error) {
 	return a.backups.Get(ctx, r.key(), func(ctx context.Context) (bool, error) {
 		backup, err := a.cluster.Get(ctx, backups, r.Metadata.Namespace, r.Spec.BackupName)
-		if err != nil || backup == nil {
+		if err == nil && backup == nil {
+			err = errors.New("it is not in the cluster")
+		}
+		if err != nil {
 			slog.Warn("the backup cannot be read, and pods of deployment configs are restored as if it had no files of volumes",
 				"backup", r.Spec.BackupName, "error", err)
 			return false, nil
