@@ -147,6 +147,7 @@ func TestCluster(t *testing.T) {
 	t.Run("forbidden", testForbidden)
 	t.Run("registry host", testRegistryHost)
 	t.Run("pull secrets", testPullSecrets)
+	t.Run("pull secrets never come", testPullSecretsNeverCome)
 	t.Run("no registry", testNoRegistry)
 	t.Run("constraints", testConstraints)
 	t.Run("constraint without users", testConstraintWarning)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -44,17 +45,19 @@ func (a *actions) targetPullSecret(ctx context.Context, r *restore, namespace, n
 }
 
 // Pods are created as soon as they are restored, so their namespace must have
-// its secrets by then.
+// its secrets by then. That takes seconds, if it happens at all.
 const (
 	pullSecretTime = 5 * time.Minute
 	pullSecretPoll = time.Second
 )
 
+var errNoPullSecret = errors.New("OpenShift has not made the pull secret in time")
+
 // awaitPullSecret returns the generated secret with that prefix. The first to
 // ask for it in a namespace waits; all get the same answer.
 func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, prefix string, state registryState) (string, error) {
 	return a.pullSecrets.Get(ctx, r.key(namespace, prefix), func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, pullSecretTime, errNoPullSecret)
+		ctx, cancel := context.WithTimeoutCause(ctx, a.pullSecretTime, errNoPullSecret)
 		defer cancel()
 		for {
 			name, err := a.findPullSecret(ctx, namespace, prefix)
@@ -75,8 +78,6 @@ func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, pr
 		}
 	})
 }
-
-var errNoPullSecret = fmt.Errorf("OpenShift has made no pull secret within %s", pullSecretTime)
 
 // findPullSecret returns the secret with that prefix which belongs to a service
 // account of the namespace.

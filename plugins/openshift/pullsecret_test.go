@@ -82,6 +82,31 @@ spec:
 	}
 }
 
+// A namespace whose secrets do not come is waited for once; its pods lose the
+// references, which lead nowhere.
+func testPullSecretsNeverCome(t *testing.T) {
+	s := openShift(t)
+	s.pullSecretTime = 100 * time.Millisecond
+	namespace := s.cluster.NewNamespace(t)
+	s.create(strings.NewReplacer("VERSION", "14", "CAPABILITIES", "").Replace(clusterVersion))
+	item := func(secrets string) string {
+		return "{kind: Pod, metadata: {name: p, namespace: " + namespace + "}, spec: {imagePullSecrets: [" + secrets + "]}}"
+	}
+	for range 3 {
+		restoreCases(t, s.actions, "07-pod-restore", []restoreCase{{what: "no secret", restore: "{metadata: {uid: w1}}",
+			item: item("{name: mine}, {name: default-dockercfg-old}"), want: item("{name: mine}")}})
+	}
+	lists := 0
+	for _, request := range s.requests.take() {
+		if strings.HasSuffix(request, "/secrets") {
+			lists++
+		}
+	}
+	if lists != 1 {
+		t.Errorf("the secrets were listed %d times", lists)
+	}
+}
+
 // awaitRequests waits until the actions have sent so many requests.
 func (s site) awaitRequests(n int) {
 	s.t.Helper()

@@ -16,6 +16,8 @@ import (
 type actions struct {
 	cluster  *kube.Cluster
 	settings func() (settings, error)
+	// pullSecretTime is how long a namespace may take to get its pull secrets.
+	pullSecretTime time.Duration
 
 	groups      kube.Memo[map[string]bool]
 	versions    kube.Memo[kube.Version]
@@ -34,6 +36,8 @@ func newActions(cluster *kube.Cluster) *actions {
 	return &actions{
 		cluster:  cluster,
 		settings: sync.OnceValues(readSettings),
+
+		pullSecretTime: pullSecretTime,
 		// A namespace in which OpenShift makes no secrets is waited for once.
 		pullSecrets: kube.Memo[string]{Lifetime: 24 * time.Hour},
 	}
