@@ -4,6 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PLUGINS := velero-plugin-for-aws
 ARCHES  := amd64 arm64 ppc64le s390x
 FUZZTIME ?= 1m
+SOAK ?= 1h
 
 # The sources of a binary: plugins/aws for velero-plugin-for-aws.
 source = ./plugins/$(patsubst velero-plugin-for-%,%,$(1))
@@ -15,7 +16,7 @@ GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X 
 RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 # Modules that stand apart, with their own dependencies.
-MODULES := test/bench
+MODULES := test/bench examples/vendor-filesystem sdk/velerocompat
 
 .DEFAULT_GOAL := help
 
@@ -64,13 +65,19 @@ bench: build ## measure our plugins against a plugin on Velero's own framework
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
-	@set -e; for module in . sdk; do (cd $$module; \
+	@set -e; for module in . sdk $(MODULES); do (cd $$module; \
+		case $$module in .|sdk) ;; *) export GOWORK=off;; esac; \
 		for package in $$(go list ./...); do \
 			for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 				echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 			done; \
 		done); \
 	done
+
+.PHONY: soak
+soak: ## mixed traffic with random faults for SOAK; with SEED the choices of an earlier run
+	go run ./test/stack/cmd/stack build
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/faults -args -soak $(SOAK) -seed $(or $(SEED),0)
 
 .PHONY: lint
 lint: ## check formatting, vet, staticcheck, import directions and generated files

@@ -44,6 +44,8 @@ type Identity struct {
 	description string
 	profile     string
 	empty       bool // the profile has no credentials
+	role        string
+	web         webIdentity
 	configFiles []string
 	credFiles   []string
 }
@@ -198,7 +200,10 @@ func (id *Identity) load(ctx context.Context) (awsconfig.SharedConfig, error) {
 	p, err := awsconfig.LoadSharedConfigProfile(ctx, id.profile, func(o *awsconfig.LoadSharedConfigOptions) {
 		o.ConfigFiles, o.CredentialsFiles = id.configFiles, id.credFiles
 	})
-	id.Region = p.Region
+	id.Region, id.role, id.web = p.Region, p.RoleARN, webIdentityOf(&p)
+	if !id.Pinned && id.web.tokenFile == "" {
+		id.web = environmentWebIdentity()
+	}
 	return p, err
 }
 
@@ -254,7 +259,36 @@ func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, 
 	if err != nil {
 		return aws.Config{}, id.fault(err)
 	}
+	if cache, ok := cfg.Credentials.(*aws.CredentialsCache); ok {
+		cfg.Credentials = credentials{cache, id}
+	}
 	return cfg, nil
+}
+
+// credentials are cached, and their errors say whose they are.
+type credentials struct {
+	*aws.CredentialsCache
+	id Identity
+}
+
+// Retrieve implements aws.CredentialsProvider.
+func (c credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	keys, err := c.CredentialsCache.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, c.id.explain(err)
+	}
+	return keys, nil
+}
+
+// Renew requests new credentials, whatever is left of the life of those at hand.
+func Renew(ctx context.Context, cfg aws.Config) error {
+	c, ok := cfg.Credentials.(credentials)
+	if !ok {
+		return nil
+	}
+	c.Invalidate()
+	_, err := c.Retrieve(ctx)
+	return err
 }
 
 // Retrieve requests credentials within a time limit and names their source.
@@ -262,10 +296,7 @@ func (id Identity) Retrieve(ctx context.Context, cfg aws.Config) (source string,
 	ctx, cancel := context.WithTimeout(ctx, credentialTime)
 	defer cancel()
 	c, err := cfg.Credentials.Retrieve(ctx)
-	if err != nil {
-		return "", &fault.Error{Code: credentialsCode(err), What: "error getting credentials from " + id.description, Err: Plain(err)}
-	}
-	return sourceName(c), nil
+	return sourceName(c), err
 }
 
 // sourceName names the provider in words where the SDK's name needs them.

@@ -140,7 +140,7 @@ func APICode(name string) fault.Code { return apiCodes[name] }
 // that needed them.
 func Answer(err error) smithy.APIError {
 	var api smithy.APIError
-	if isCredentialsError(err) || !errors.As(err, &api) {
+	if AboutCredentials(err) || !errors.As(err, &api) {
 		return nil
 	}
 	return api
@@ -149,7 +149,11 @@ func Answer(err error) smithy.APIError {
 // Fault explains the error of a request as far as it is about credentials or the
 // network.
 func Fault(what string, err error) error {
-	if isCredentialsError(err) {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return fmt.Errorf("%s: %w", what, known) // without the SDK's words around it
+	}
+	if AboutCredentials(err) {
 		return &fault.Error{Code: credentialsCode(err), What: what, Err: Plain(err)}
 	}
 	if api := Answer(err); api != nil {
@@ -158,9 +162,13 @@ func Fault(what string, err error) error {
 	return ConnectionFault(what, err)
 }
 
-// isCredentialsError knows the words with which the SDK wraps the errors of all
-// sources of credentials; there is no type.
-func isCredentialsError(err error) bool {
+// AboutCredentials reports whether a request failed for want of credentials. It
+// knows the words with which the SDK wraps the errors of all their sources; there
+// is no type.
+func AboutCredentials(err error) bool {
+	if err == nil {
+		return false
+	}
 	text := err.Error()
 	return strings.Contains(text, "get credentials") || strings.Contains(text, "refresh cached credentials")
 }
@@ -240,7 +248,7 @@ func connectionCode(err error) fault.Code {
 		return CodeDNS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return CodeRefused
-	case isCredentialsError(err):
+	case AboutCredentials(err):
 		return CodeNoCredentials
 	}
 	return CodeUnreachable

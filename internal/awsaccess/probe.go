@@ -69,13 +69,17 @@ func (t Trust) Connect(ctx context.Context, u *url.URL) (found string, err error
 		certificate.Issuer, certificate.NotAfter.Format(time.DateOnly), trust), nil
 }
 
-// Account asks STS whose the credentials are and says it in words.
+// Account asks STS whose the credentials are and says it in words. Other services
+// can work where STS cannot be reached, so that this is no error.
 func Account(ctx context.Context, cfg aws.Config) (found string, err error) {
-	client := sts.NewFromConfig(cfg, func(o *sts.Options) { o.Retryer = NewRetryer(MaxAttempts) })
+	const attempts = 2 // somebody waits for the answer
+	client := sts.NewFromConfig(cfg, func(o *sts.Options) { o.Retryer = NewRetryer(attempts) })
 	identity, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	const what = "error asking for the account of the credentials"
-	if err == nil {
+	switch {
+	case err == nil:
 		return fmt.Sprintf("%s, %s", aws.ToString(identity.Account), aws.ToString(identity.Arn)), nil
+	case Answer(err) == nil && !AboutCredentials(err):
+		return "not known, as STS cannot be reached: " + Plain(err).Error(), nil
 	}
-	return "", Fault(what, err)
+	return "", Fault("error asking for the account of the credentials", err)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,7 +23,7 @@ type area struct {
 }
 
 // catalogue has the codes of every package that declares Codes; a test compares
-// it with the sources.
+// it and pluginCatalogue with the sources.
 var catalogue = []area{
 	{"Configuration of locations", config.Codes},
 	{"Location files", location.Codes},
@@ -30,6 +31,24 @@ var catalogue = []area{
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
 	{"Credentials for images", registrysecret.Codes},
+}
+
+// pluginCatalogue has the folders of the plugins that declare codes of their own.
+var pluginCatalogue = []struct{ title, dir string }{
+	{"EBS volumes and snapshots", "plugins/aws"},
+}
+
+// allAreas returns the whole catalogue.
+func allAreas(root string) ([]area, error) {
+	areas := slices.Clone(catalogue)
+	for _, p := range pluginCatalogue {
+		codes, err := declared(filepath.Join(root, p.dir))
+		if err != nil {
+			return nil, err
+		}
+		areas = append(areas, area{p.title, codes})
+	}
+	return areas, nil
 }
 
 const errorsHead = `# Error codes

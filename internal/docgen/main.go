@@ -1,5 +1,6 @@
-// Docgen writes the generated parts of docs/: the list of error codes, and the
-// tables of configuration keys in the guides of the plugins.
+// Docgen writes the generated parts of docs/: the list of error codes, the
+// tables of configuration keys in the guides of the plugins, and the
+// requirements that plugincheck checks.
 //
 //	go run ./internal/docgen [-check]
 //
@@ -8,7 +9,8 @@
 //	<!-- config: velero.io/aws BackupStorageLocation -->
 //	<!-- end -->
 //
-// in docs/NAME.md for plugins/NAME. The plugin itself prints it.
+// in docs/NAME.md for plugins/NAME. The plugin itself prints it. Between
+// <!-- rows: plugincheck --> and the same end is what plugincheck prints.
 package main
 
 import (
@@ -32,25 +34,31 @@ func main() {
 
 func run(root string, check bool) error {
 	docs := filepath.Join(root, "docs")
-	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(catalogue), check)}
+	areas, err := allAreas(root)
+	if err != nil {
+		return err
+	}
+	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(areas), check)}
 	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
 	if err != nil {
 		return err
 	}
 	for _, main := range plugins {
 		dir := filepath.Dir(main)
-		errs = append(errs, updateGuide(filepath.Join(docs, filepath.Base(dir)+".md"), dir, check))
+		errs = append(errs, updateGuide(filepath.Join(docs, filepath.Base(dir)+".md"), check, dir, "config", "--markdown"))
 	}
+	errs = append(errs, updateGuide(filepath.Join(docs, "plugincheck.md"), check, "sdk/cmd/plugincheck", "--list", "--markdown"))
 	return errors.Join(errs...)
 }
 
-// updateGuide brings the tables in a plugin's guide up to date.
-func updateGuide(guide, plugin string, check bool) error {
-	cmd := exec.Command("go", "run", "./"+filepath.ToSlash(plugin), "config", "--markdown")
+// updateGuide brings the tables in a guide up to date with what a program of
+// ours prints.
+func updateGuide(guide string, check bool, program string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"run", "./" + filepath.ToSlash(program)}, args...)...)
 	cmd.Stderr = os.Stderr
 	tables, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("asking %s for its configuration: %w", plugin, err)
+		return fmt.Errorf("asking %s for its tables: %w", program, err)
 	}
 	text, err := os.ReadFile(guide)
 	if errors.Is(err, os.ErrNotExist) && len(tables) == 0 {

@@ -11,7 +11,7 @@ import (
 
 // block is a marker line, what follows it, and the line that ends it. A marker
 // in an indented example does not begin a line, so it is none.
-var block = regexp.MustCompile(`(?ms)^(<!-- config: [^\n]* -->)\n(.*?)^<!-- end -->\n`)
+var block = regexp.MustCompile(`(?ms)^(<!-- (?:config|rows): [^\n]* -->)\n(.*?)^<!-- end -->\n`)
 
 // replaceTables puts the blocks of tables in place of those in text that have
 // the same marker. Each marker stands once in both.
@@ -26,7 +26,7 @@ func replaceTables(text, tables []byte) ([]byte, error) {
 		marker, _, _ := bytes.Cut(old, []byte("\n"))
 		table, ok := fresh[string(marker)]
 		if !ok || seen[string(marker)] {
-			errs = append(errs, fmt.Errorf("the plugin has no table, or no second one, for %s", marker))
+			errs = append(errs, fmt.Errorf("the program has no table, or no second one, for %s", marker))
 			return old
 		}
 		seen[string(marker)] = true
@@ -34,7 +34,7 @@ func replaceTables(text, tables []byte) ([]byte, error) {
 	})
 	for _, marker := range slices.Sorted(maps.Keys(fresh)) {
 		if !seen[marker] {
-			errs = append(errs, fmt.Errorf("there is no place for a table of the plugin; add the lines %s and <!-- end -->", marker))
+			errs = append(errs, fmt.Errorf("there is no place for a table of the program; add the lines %s and <!-- end -->", marker))
 		}
 	}
 	return text, errors.Join(errs...)

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,14 +70,14 @@ func indent(text string) string {
 }
 
 // findModules returns the folders of the modules that are checked: all but those
-// that only pin programs to build.
+// that only pin programs to build, or old releases to test with.
 func findModules(root string) ([]string, error) {
 	var modules []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == "tools" || d.Name() == "testdata" || d.Name() == ".git"):
+		case d.IsDir() && slices.Contains([]string{"tools", "hosts", "testdata", ".git"}, d.Name()):
 			return fs.SkipDir
 		case d.Name() == "go.mod":
 			modules = append(modules, filepath.Dir(path))

@@ -24,7 +24,7 @@ type Range struct{ Offset, Length int64 }
 type Body struct {
 	io.ReadCloser
 	Offset  int64  // of the first byte that ReadCloser delivers
-	Size    int64  // of the whole object, -1 if the store did not say
+	Size    int64  // of the whole object; -1 if the store did not say, which the first answer may leave out only if it is Whole
 	Version string // changes with the content (an ETag), "" if the store has none
 	Whole   bool   // ReadCloser goes to the end of the object: the store ignored the range
 }
@@ -73,6 +73,12 @@ func Download(ctx context.Context, opts DownloadOptions, open Open) (Reader, err
 	if err != nil {
 		cancel(nil)
 		return nil, err
+	}
+	if body.Size < 0 && !body.Whole {
+		// Nobody could tell the end of the object from the end of the range.
+		body.Close()
+		cancel(nil)
+		return nil, errors.New("the store sent a range of the object without the object's size")
 	}
 	d := &download{
 		ctx:     ctx,

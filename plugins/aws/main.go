@@ -24,5 +24,6 @@ func main() {
 	}
 	p := sdk.New("velero-plugin-for-aws", version)
 	p.ObjectStore("velero.io/aws", func(log *slog.Logger) sdk.ObjectStore { return s3.New(log) })
+	p.VolumeSnapshotter("velero.io/aws", func(log *slog.Logger) sdk.VolumeSnapshotter { return newSnapshotter(log) })
 	p.Main()
 }

@@ -254,8 +254,12 @@ func TestTables(t *testing.T) {
 		if !strings.HasPrefix(form, "  "+k.Name+" ") || !strings.HasPrefix(form[column:], string(k.Type)) || about[column:] != k.About {
 			t.Errorf("not aligned:\n%s\n%s", form, about)
 		}
-		if k.Default != "" && !strings.HasSuffix(form, "default "+k.Default) {
-			t.Errorf("the default is missing: %s", form)
+		want := ", default " + k.Default
+		if k.Injected || k.Default == "required" {
+			want = ", " + k.Default
+		}
+		if k.Default != "" && !strings.HasSuffix(form, string(k.Type)+want) {
+			t.Errorf("%q is missing: %s", want, form)
 		}
 	}
 	md := keys.Markdown()

@@ -15,7 +15,10 @@ func (ks Keys) WriteText(w io.Writer) error {
 	}
 	for _, k := range ks {
 		form := string(k.Type)
-		if k.Default != "" {
+		switch {
+		case k.Injected, k.required != "":
+			form += ", " + k.Default
+		case k.Default != "":
 			form += ", default " + k.Default
 		}
 		if _, err := fmt.Fprintf(w, "  %-*s  %s\n  %-*s  %s\n", width, k.Name, form, width, "", k.about("")); err != nil {

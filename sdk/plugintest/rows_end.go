@@ -26,7 +26,7 @@ func endRows() []Row {
 		run:         shutdownIdle,
 	}, {
 		ID: "end.shutdown-busy", Level: Must, Name: "shutdown when busy",
-		Contract:    "so it does while an upload is open and a download is not read, and the upload leaves nothing behind",
+		Contract:    "asked to shut down while an upload is open and a download is not read, the plugin ends as it does when idle, and the upload leaves nothing behind",
 		Consequence: "an aborted backup leaves half an object that looks complete, or a process",
 		needs:       []need{store},
 		run:         shutdownBusy,
@@ -44,11 +44,13 @@ func endRows() []Row {
 		ID: "end.host-killed", Level: Should, Name: "host killed",
 		Contract:    "when the host dies without a word the plugin ends within seconds and leaves no socket",
 		Consequence: "each crash of the Velero server leaves a process that keeps its memory until the pod ends",
+		waits:       true,
 		run:         hostKilled,
 	}, {
 		ID: "end.connection-lost", Level: Should, Name: "connection dropped",
 		Contract:    "when the host drops its only connection the plugin ends within seconds and leaves no socket",
 		Consequence: "processes that nobody uses keep their memory until the pod ends",
+		waits:       true,
 		run:         connectionLost,
 	}, {
 		ID: "end.no-client", Level: Should, Name: "nobody connects",

@@ -136,10 +136,9 @@ func putHostKilled(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"fresh", "replaced"} {
-		if err := s.killDuringPut(ctx, name); err != nil {
-			return err
-		}
+	names := []string{"fresh", "replaced"}
+	if err := inParallel(len(names), func(i int) error { return s.killDuringPut(ctx, names[i]) }); err != nil {
+		return err
 	}
 	return s.settled(ctx, st, s.key("fresh"), s.key("replaced"), old)
 }

@@ -33,19 +33,33 @@ func listRows() []Row {
 	}}
 }
 
-// inParallel calls do for 0 to n-1, at most 16 at a time, and joins the errors.
+// inParallel calls do for 0 to n-1, at most 16 at a time, and joins the first
+// few errors.
 func inParallel(n int, do func(i int) error) error {
-	errs := make([]error, n)
+	const enough = 3
+	failures := make(chan error, n)
 	slots := make(chan struct{}, 16)
 	var done sync.WaitGroup
 	for i := range n {
 		slots <- struct{}{}
 		done.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = do(i)
+			if err := do(i); err != nil {
+				failures <- err
+			}
 		})
 	}
 	done.Wait()
+	close(failures)
+	var errs []error
+	for err := range failures {
+		if errs = append(errs, err); len(errs) == enough {
+			break
+		}
+	}
+	if more := len(failures); more > 0 {
+		errs = append(errs, fmt.Errorf("and %d errors more", more))
+	}
 	return errors.Join(errs...)
 }
 

@@ -25,8 +25,7 @@ type Suite struct {
 	listed  []offer
 	listErr error
 
-	stopped context.Context // ends the rows that wait
-	stop    context.CancelFunc
+	stop    context.CancelFunc // ends the rows that wait
 	waiting map[string]<-chan Result
 }
 
@@ -86,9 +85,8 @@ func Open(ctx context.Context, p Plugin) (*Suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Suite{plugin: p, dir: dir, run: filepath.Base(dir), waiting: map[string]<-chan Result{}}
+	s := &Suite{plugin: p, dir: dir, run: filepath.Base(dir), stop: func() {}, waiting: map[string]<-chan Result{}}
 	s.listed, s.listErr = s.list(ctx)
-	s.stopped, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -107,8 +105,9 @@ func (s *Suite) Offers() ([]Offer, error) {
 
 // Begin lets those of the rows begin that mostly wait, so that they do so while
 // others are checked. Check returns their results. The end of ctx ends them, as
-// does Close.
+// does Close. It is called once, if at all.
 func (s *Suite) Begin(ctx context.Context, rows []Row) {
+	ctx, s.stop = context.WithCancel(ctx)
 	for _, row := range rows {
 		if row.waits {
 			s.waiting[row.ID] = s.begin(ctx, row)
@@ -134,12 +133,7 @@ func checkSkips(skip map[string]string) error {
 
 func (s *Suite) begin(ctx context.Context, row Row) <-chan Result {
 	done := make(chan Result, 1)
-	go func() {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(s.stopped, cancel)()
-		done <- s.check(ctx, row)
-	}()
+	go func() { done <- s.check(ctx, row) }()
 	return done
 }
 

@@ -34,6 +34,7 @@ type options struct {
 	rounds, launches, keys int
 	quick, json, secure    bool
 	perfDir                string
+	huge                   string
 	config                 map[string]string
 }
 
@@ -55,6 +56,7 @@ func main() {
 	flags.BoolVar(&o.json, "json", false, "write JSON to stdout instead of tables")
 	flags.StringToStringVar(&o.config, "config", nil, "further keys of the location; the baseline ignores those it does not know")
 	flags.StringVar(&o.perfDir, "perf", "", "record a perf profile of each reading of our plugin in this folder; build the plugin with its symbols for that")
+	flags.StringVar(&o.huge, "huge", "", "only put one object of this size with our plugin, to a server that checks and forgets it: 60GiB")
 	pflag.Parse()
 	if o.quick {
 		setUnlessGiven(flags, map[string]string{"sizes": "16KiB,256MiB", "rounds": "2", "launches": "10"})
@@ -92,6 +94,17 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if o.huge != "" {
+		size, err := parseSize(o.huge)
+		if err != nil {
+			return err
+		}
+		plugin, err := filepath.Abs(o.ours)
+		if err != nil {
+			return err
+		}
+		return huge(ctx, os.Stdout, plugin, size, dir)
+	}
 	binaries, minio, err := provide(ctx, o, dir)
 	if err != nil {
 		return err

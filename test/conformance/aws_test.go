@@ -25,20 +25,6 @@ var servers stack.Stack
 
 func TestMain(m *testing.M) { servers.Main(m, tools.MinIO) }
 
-// TestAWS checks the plugin with MinIO over plain HTTP.
-func TestAWS(t *testing.T) {
-	minio := servers.MinIO(t)
-	plugintest.Run(t, plugintest.Plugin{
-		Path: build(t, "velero-plugin-for-aws", "./plugins/aws"),
-		Env:  environment(t),
-		Store: &plugintest.StoreConfig{
-			Config:    storeConfig(t, minio, minio.Endpoint, nil),
-			Alternate: storeConfig(t, minio, minio.Endpoint, map[string]string{"checksumAlgorithm": ""}),
-			Bucket:    minio.NewBucket(t),
-		},
-	})
-}
-
 // TestAWSStrict checks the object store behind a server that refuses whatever
 // servers other than Amazon's refuse, and that can be broken.
 func TestAWSStrict(t *testing.T) {

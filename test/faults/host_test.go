@@ -88,6 +88,22 @@ func TestHostKilled(t *testing.T) {
 	}
 }
 
+// Whoever has something to clean up when the host is gone can log about it,
+// though nobody holds the other end of the pipe.
+func TestLogOfAnOrphan(t *testing.T) {
+	t.Parallel()
+	wires := newPuppeteer(t)
+	d := doom(t, host.Job{Launch: wires.launch(), Store: puppetStore, Do: "execute"})
+	wires.next().tell(t, "mourn")
+	if err := d.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	wires.next().tell(t, "go") // "mourned"
+	if err := d.Plugin.Ended(promptly); err != nil {
+		t.Error(err)
+	}
+}
+
 // orphaned kills the host and waits for the end of its plugin.
 func orphaned(t *testing.T, d *host.Doomed) {
 	t.Helper()
@@ -116,7 +132,11 @@ func TestHostKilledAtASlowStore(t *testing.T) {
 	}
 	eventually(t, "the beginning of the upload", func() bool { return b.uploads("fresh") == 1 })
 	orphaned(t, d)
-	<-aborted
+	select {
+	case <-aborted:
+	case <-time.After(promptly):
+		t.Error("the plugin did not wait for the end of its request to abort")
+	}
 	b.lacks("fresh")
 	if n := b.uploads("fresh"); n > 0 {
 		t.Errorf("%d uploads were not aborted", n)

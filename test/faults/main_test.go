@@ -6,6 +6,7 @@ package faults
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,15 @@ import (
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait more than they work, so that more of them run at a time than
+	// there are processors.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	servers.Main(m, tools.MinIO)
+}
 
 // The programs under test and their helpers.
 var (
@@ -76,7 +85,7 @@ func launch(t testing.TB, path string, env ...string) host.Launch {
 		Path: path,
 		Args: []string{"--log-level=debug"},
 		Env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "TMPDIR=" + temp,
-			"AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=4"}, env...),
+			"AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=3"}, env...),
 	}
 }
 

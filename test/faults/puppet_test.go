@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
 )
@@ -18,7 +19,7 @@ import (
 type puppeteer struct {
 	t        testing.TB
 	socket   string
-	listener net.Listener
+	listener *net.UnixListener
 }
 
 func newPuppeteer(t testing.TB) *puppeteer {
@@ -28,7 +29,7 @@ func newPuppeteer(t testing.TB) *puppeteer {
 		t.Fatal(err)
 	}
 	p := &puppeteer{t: t, socket: filepath.Join(dir, "s")}
-	if p.listener, err = net.Listen("unix", p.socket); err != nil {
+	if p.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: p.socket}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.listener.Close() })
@@ -49,6 +50,7 @@ type pulled struct {
 // next waits for the next call.
 func (p *puppeteer) next() pulled {
 	p.t.Helper()
+	_ = p.listener.SetDeadline(time.Now().Add(promptly)) // it fails on a closed listener only, as Accept does
 	conn, err := p.listener.Accept()
 	if err != nil {
 		p.t.Fatal(err)

@@ -25,17 +25,17 @@ import (
 )
 
 // controllers are those that tests need: namespaces go away, service accounts
-// get tokens, workloads make pods, volume claims bind. No node runs the pods.
-// All of the controllers would take ten times as long to start.
+// get tokens, workloads make pods, volume claims bind, and a node that is ready
+// gets pods. All of the controllers would take ten times as long to start.
 const controllers = "namespace-controller,serviceaccount-controller,serviceaccount-token-controller," +
 	"garbage-collector-controller,root-ca-certificate-publisher-controller,deployment-controller," +
 	"replicaset-controller,job-controller,cronjob-controller,daemonset-controller,statefulset-controller," +
 	"endpointslice-controller,persistentvolume-binder-controller,persistentvolumeclaim-protection-controller," +
 	"persistentvolume-protection-controller,clusterrole-aggregation-controller,disruption-controller," +
-	"resourcequota-controller"
+	"resourcequota-controller,node-lifecycle-controller"
 
 // ControlPlane is a cluster without nodes: etcd, kube-apiserver and
-// kube-controller-manager.
+// kube-controller-manager. Node adds a node.
 type ControlPlane struct {
 	// Kubeconfig is the path of a kubeconfig with all rights.
 	Kubeconfig string
@@ -45,6 +45,8 @@ type ControlPlane struct {
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
 
+	dir, address       string // of its files, and of the API server
+	creds              controlPlaneCredentials
 	apiserver, manager *server
 }
 
@@ -73,8 +75,8 @@ func (s *Stack) StartControlPlane(ctx context.Context) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
-	if err := c.connect(address, creds); err != nil {
+	c := &ControlPlane{Kubeconfig: filepath.Join(dir, "admin.kubeconfig"), dir: dir, address: address, creds: creds}
+	if err := c.connect(); err != nil {
 		return nil, err
 	}
 	etcd, err := s.startEtcd(dir)
@@ -95,8 +97,8 @@ func (s *Stack) StartControlPlane(ctx context.Context) (*ControlPlane, error) {
 	return c, c.manager.await(ctx, func(ctx context.Context) error { return c.namespaceReady(ctx, metav1.NamespaceDefault) })
 }
 
-func (c *ControlPlane) connect(address string, creds controlPlaneCredentials) error {
-	if err := creds.writeKubeconfig(c.Kubeconfig, address, creds.adminToken); err != nil {
+func (c *ControlPlane) connect() error {
+	if err := c.creds.writeKubeconfig(c.Kubeconfig, c.address, c.creds.adminToken); err != nil {
 		return err
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
@@ -204,6 +206,8 @@ func (s *Stack) startAPIServer(dir, etcd, address string) (*server, error) {
 		"--client-ca-file="+file("ca.crt"), "--token-auth-file="+file("tokens.csv"), "--authorization-mode=Node,RBAC",
 		"--service-account-issuer="+issuer, "--service-account-jwks-uri="+issuer+"/openid/v1/jwks",
 		"--api-audiences="+issuer+",https://kubernetes.default.svc",
+		"--kubelet-client-certificate="+file("server.crt"), "--kubelet-client-key="+file("server.key"),
+		"--kubelet-preferred-address-types=InternalIP",
 		"--service-account-key-file="+file("accounts.pub"), "--service-account-signing-key-file="+file("accounts.key"),
 		"--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true", "--profiling=false")
 }
@@ -230,20 +234,22 @@ func (s *Stack) startControllerManager(dir, address string, creds controlPlaneCr
 
 // controlPlaneCredentials is what clients of the API server present and trust.
 type controlPlaneCredentials struct {
-	ca                       []byte
-	adminToken, managerToken string
+	ca                                                  []byte
+	adminToken, managerToken, schedulerToken, nodeToken string
 }
 
 // writeControlPlaneCredentials makes the certificates, the key pair of service
 // account tokens and the token file in dir.
 func writeControlPlaneCredentials(dir string) (controlPlaneCredentials, error) {
-	creds := controlPlaneCredentials{adminToken: rand.Text(), managerToken: rand.Text()}
+	creds := controlPlaneCredentials{
+		adminToken: rand.Text(), managerToken: rand.Text(), schedulerToken: rand.Text(), nodeToken: rand.Text(),
+	}
 	ca, err := newAuthority("Kubernetes of the test stack")
 	if err != nil {
 		return creds, err
 	}
 	creds.ca = ca.pem
-	cert, key, err := ca.issue("kube-apiserver", net.IPv4(10, 96, 0, 1))
+	cert, key, err := ca.issue("kube-apiserver", net.ParseIP(serviceAddress))
 	if err != nil {
 		return creds, err
 	}
@@ -258,9 +264,17 @@ func writeControlPlaneCredentials(dir string) (controlPlaneCredentials, error) {
 	return creds, writeFiles(dir, map[string][]byte{
 		"ca.crt": ca.pem, "server.crt": cert, "server.key": key,
 		"accounts.pub": accountsPublic, "accounts.key": accountsKey,
-		"tokens.csv": fmt.Appendf(nil, "%s,admin,admin,system:masters\n%s,system:kube-controller-manager,kcm\n",
-			creds.adminToken, creds.managerToken),
+		"tokens.csv": creds.tokens(),
 	})
+}
+
+// tokens is the API server's token file: token, user, user id and group.
+func (c controlPlaneCredentials) tokens() []byte {
+	var lines []byte
+	lines = fmt.Appendf(lines, "%s,admin,admin,system:masters\n", c.adminToken)
+	lines = fmt.Appendf(lines, "%s,system:kube-controller-manager,kcm\n", c.managerToken)
+	lines = fmt.Appendf(lines, "%s,system:kube-scheduler,scheduler\n", c.schedulerToken)
+	return fmt.Appendf(lines, "%s,system:node:%s,node,system:nodes\n", c.nodeToken, NodeName)
 }
 
 func publicKey(certPEM []byte) ([]byte, error) {

@@ -21,23 +21,40 @@ import (
 )
 
 // helperEnv makes the test binary a program with a stack that waits to be
-// killed.
+// killed. Its value says which servers that has.
 const helperEnv = "STACK_TEST_HELPER"
 
-func helper() {
+const (
+	helperWithMinIO = "minio"
+	helperWithNode  = "node"
+)
+
+func helper(kind string) {
 	var s stack.Stack
-	s.Enter(stack.Entry{Needs: []tools.Tool{tools.MinIO}})
-	if _, err := s.StartMinIO(context.Background(), stack.MinIOOptions{TLSOnly: true}); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+	var err error
+	switch kind {
+	case helperWithNode:
+		s.Enter(stack.Entry{Needs: append(tools.Node(), tools.ControlPlane)})
+		err = runPod(context.Background(), &s)
+	default:
+		s.Enter(stack.Entry{Needs: []tools.Tool{tools.MinIO}})
+		err = runMinIOAndOrphan(context.Background(), &s)
 	}
-	// An orphan in a session of its own, as a plugin is whose Velero was killed.
-	if err := exec.Command("sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &").Run(); err != nil {
+	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	fmt.Println("run", s.Dir())
 	select {}
+}
+
+// runMinIOAndOrphan leaves a process in a session of its own, as a plugin is
+// whose Velero was killed.
+func runMinIOAndOrphan(ctx context.Context, s *stack.Stack) error {
+	if _, err := s.StartMinIO(ctx, stack.MinIOOptions{TLSOnly: true}); err != nil {
+		return err
+	}
+	return exec.Command("sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &").Run()
 }
 
 func TestKilledRunLeavesNoProcess(t *testing.T) {
@@ -54,7 +71,7 @@ func TestKilledRunLeavesNoProcess(t *testing.T) {
 		{"SIGTERM", func(t *testing.T, h runningHelper) { kill(t, h.outer(t), unix.SIGTERM) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := startHelper(t)
+			h := startHelper(t, helperWithMinIO)
 			if n := len(h.processes(t)); n < 3 {
 				t.Fatalf("only %d processes run: the test would prove nothing", n)
 			}
@@ -62,11 +79,11 @@ func TestKilledRunLeavesNoProcess(t *testing.T) {
 			if c.outerDies && servers.Isolation() == "loopback" {
 				// Without a namespace an orphan lasts until the next run.
 				eventually(t, func() error { return gone(h.processes(t), "minio") })
-				startHelper(t)
+				startHelper(t, helperWithMinIO)
 			}
 			eventually(t, func() error { return gone(h.processes(t), "") })
 			if c.outerDies {
-				startHelper(t)
+				startHelper(t, helperWithMinIO)
 			}
 			eventually(t, func() error {
 				if _, err := os.Stat(h.dir); err == nil {
@@ -93,7 +110,7 @@ type runningHelper struct {
 	dir    string
 }
 
-func startHelper(t *testing.T) runningHelper {
+func startHelper(t *testing.T, kind string) runningHelper {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +122,7 @@ func startHelper(t *testing.T) runningHelper {
 			cmd.Env = append(cmd.Env, entry)
 		}
 	}
-	cmd.Env = append(cmd.Env, helperEnv+"=1")
+	cmd.Env = append(cmd.Env, helperEnv+"="+kind)
 	if servers.Isolation() == "loopback" {
 		cmd.Env = append(cmd.Env, stack.NamespaceEnv+"=off")
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (s *Stack) startSecureMinIO(m *MinIO, options MinIOOptions) error {
 		return err
 	}
 	m.CAPEM, m.CAFile = ca.pem, filepath.Join(certs, "ca.pem")
-	cert, key, err := ca.issue("minio")
+	cert, key, err := ca.issue("minio", net.ParseIP(NodeAddress))
 	if err != nil {
 		return err
 	}

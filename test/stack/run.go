@@ -108,7 +108,10 @@ func (r run) remove() {
 		fmt.Fprintln(os.Stderr, "stack:", err)
 	}
 	_, err := os.Stat(filepath.Join(r.dir, keepFile))
-	if err == nil || os.Getenv(keepEnv) == "1" {
+	if err != nil && os.Getenv(keepEnv) == "1" {
+		err = os.WriteFile(filepath.Join(r.dir, keepFile), nil, 0o600) // or the next run removes it
+	}
+	if err == nil {
 		fmt.Fprintln(os.Stderr, "stack: kept", r.dir)
 	} else if err := os.RemoveAll(r.dir); err != nil {
 		fmt.Fprintln(os.Stderr, "stack:", err)
@@ -133,20 +136,23 @@ func removeStaleRuns() {
 	}
 }
 
-// killRun kills the processes of a run other than the caller and waits until
-// they are gone.
+// killRun kills the processes of a run other than the caller, waits until they
+// are gone and removes the control groups that they leave.
 func killRun(dir string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		pids := processesOf(dir)
-		if len(pids) == 0 {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v of %s do not end", pids, dir)
-		}
 		for _, pid := range pids {
 			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		var err error
+		if len(pids) > 0 {
+			err = fmt.Errorf("processes %v of %s do not end", pids, dir)
+		} else {
+			err = removeCgroups(dir) // which containers that are ending keep
+		}
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -32,6 +32,7 @@ type Stack struct {
 	versitygw    shared[*VersityGW]
 	rclone       shared[*S3Server]
 	controlPlane shared[*ControlPlane]
+	node         shared[*Node]
 	velero       shared[*Velero]
 }
 

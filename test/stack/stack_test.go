@@ -16,10 +16,10 @@ import (
 var servers stack.Stack
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helperEnv) != "" {
-		helper()
+	if kind := os.Getenv(helperEnv); kind != "" {
+		helper(kind)
 	}
-	servers.Main(m, tools.MinIO, tools.ControlPlane)
+	servers.Main(m, append(tools.Node(), tools.MinIO, tools.ControlPlane)...)
 }
 
 func TestNamespaceHasOnlyLoopback(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -129,10 +130,16 @@ type logLine struct {
 	Synced    string `json:"backupLocation"`
 }
 
+// clientNotice is an information or a warning of the Kubernetes client, which
+// has a log of its own in older releases of Velero.
+var clientNotice = regexp.MustCompile(`^[IW]\d{4} \d\d:\d\d:\d\d\.`)
+
 func (l *pluginLog) add(text string) {
 	var line logLine
 	if err := json.Unmarshal([]byte(text), &line); err != nil {
-		l.fault("not a log line: " + text)
+		if !clientNotice.MatchString(text) {
+			l.fault("not a log line: " + text)
+		}
 		return
 	}
 	switch line.Message {

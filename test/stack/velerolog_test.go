@@ -17,6 +17,8 @@ const (
 	noSync    = `{"level":"error","msg":"BackupStorageLocation is in unavailable state, skip syncing backup from it.","backupLocation":"velero/a"}`
 	available = `{"level":"info","msg":"BackupStorageLocations is valid, marking as available","backup-storage-location":"velero/a"}`
 	otherIsUp = `{"level":"info","msg":"BackupStorageLocations is valid, marking as available","backup-storage-location":"velero/b"}`
+
+	clientWarning = `W1122 06:00:04.155449      72 reflector.go:462] watch of *v1.Secret ended with: context canceled`
 )
 
 func TestPluginLog(t *testing.T) {
@@ -32,6 +34,8 @@ func TestPluginLog(t *testing.T) {
 		{"error line", []string{failed}, 0, 1},
 		{"harmless error line", []string{scanning}, 0, 0},
 		{"no log line", []string{"panic: oops"}, 0, 1},
+		{"notice of the client", []string{clientWarning}, 0, 0},
+		{"error of the client", []string{"E" + clientWarning[1:]}, 0, 1},
 		{"not synced before validation", []string{noSync, otherIsUp, noSync}, 0, 0},
 		{"not synced after validation", []string{available, noSync}, 0, 1},
 	} {

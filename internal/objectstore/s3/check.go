@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -28,8 +30,10 @@ func (s *Store) Checks(configuration map[string]string) ([]sdk.Check, error) {
 		{Name: "DNS", Run: c.dns},
 		{Name: "TLS", Run: c.tls},
 		{Name: "credentials", Run: c.credentials},
+		{Name: "account", Run: c.account},
 		{Name: "region", Run: c.region},
 		{Name: "bucket", Run: c.bucket},
+		{Name: "permissions", Run: c.permissions},
 	}, nil
 }
 
@@ -37,7 +41,9 @@ func (s *Store) Checks(configuration map[string]string) ([]sdk.Check, error) {
 type checker struct {
 	store *Store
 	*prepared
-	cfg aws.Config
+	tokens   aws.Config // of the step credentials
+	cfg      aws.Config // of the step region
+	location *location  // of the step bucket
 }
 
 // target returns the URL that requests for the bucket go to.
@@ -92,7 +98,26 @@ func (c *checker) credentials(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	c.tokens = cfg
 	return c.identity.Retrieve(ctx, cfg)
+}
+
+// accountTime bounds the question for the account, which backups can do without.
+const accountTime = 10 * time.Second
+
+// account says whose the credentials are. The keys of another store are not shown
+// to AWS.
+func (c *checker) account(ctx context.Context) (string, error) {
+	if !isAWS(c.settings.endpoint) && os.Getenv("AWS_ENDPOINT_URL_STS") == "" {
+		return "unknown: the store at " + c.settings.endpoint + " is not AWS", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, accountTime)
+	defer cancel()
+	found, err := awsaccess.Account(ctx, c.tokens)
+	if err != nil {
+		return "unknown: " + awsaccess.Plain(err).Error(), nil
+	}
+	return found, nil
 }
 
 func (c *checker) region(ctx context.Context) (string, error) {
@@ -118,6 +143,7 @@ func (c *checker) bucket(ctx context.Context) (string, error) {
 	c.store.init.Lock()
 	l := c.store.build(c.prepared, c.cfg, nil)
 	c.store.init.Unlock()
+	c.location = l
 	_, err := l.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket:  &c.settings.bucket,
 		Prefix:  optional(c.settings.prefix),

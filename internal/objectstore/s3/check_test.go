@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/minio/minio-go/v7"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -92,6 +94,79 @@ func TestChecksFail(t *testing.T) {
 		found, step, err := runChecks(t, s.with("caCert", "-", "insecureSkipTLSVerify", "true"))
 		if err != nil || !strings.Contains(found["TLS"], "insecureSkipTLSVerify") {
 			t.Errorf("%s: %v, %v", step, err, found)
+		}
+	})
+}
+
+// Every permission that is missing is named, by the server or by what helps.
+func TestChecksPermissions(t *testing.T) {
+	const user = "User: arn:aws:sts::123456789012:assumed-role/velero/x is not authorized to perform: "
+	header := func(name string) s3proxy.Match {
+		return func(r s3proxy.Request) bool { return r.Header.Get(name) != "" }
+	}
+	for name, c := range map[string]struct {
+		changes []string
+		denied  map[string]s3proxy.Match // by message
+		code    fault.Code
+		want    string // of the fix
+		left    string
+	}{
+		"tags, named": {
+			[]string{"tagging", "a=b"}, map[string]s3proxy.Match{user + "s3:PutObjectTagging on resource: x": header("X-Amz-Tagging")},
+			s3.CodeAccessDenied, "allow s3:PutObjectTagging ", "",
+		},
+		"tags": {
+			[]string{"tagging", "a=b"}, map[string]s3proxy.Match{"Access Denied": header("X-Amz-Tagging")},
+			s3.CodeAccessDenied, "allow s3:PutObjectTagging ", "",
+		},
+		"ACL": {
+			[]string{"acl", "private"}, map[string]s3proxy.Match{"Access Denied": header("X-Amz-Acl")},
+			s3.CodeAccessDenied, "allow s3:PutObjectAcl ", "",
+		},
+		"KMS key": {
+			nil, map[string]s3proxy.Match{user + "kms:GenerateDataKey on resource: arn:aws:kms:eu-west-1:123456789012:key/k": s3proxy.Operations("PutObject")},
+			s3.CodeKMS, "allow kms:GenerateDataKey ", "",
+		},
+		"KMS key to read": {
+			nil, map[string]s3proxy.Match{user + "kms:Decrypt on resource: arn:aws:kms:eu-west-1:123456789012:key/k": s3proxy.Operations("CompleteMultipartUpload", "GetObject")},
+			s3.CodeKMS, "allow kms:Decrypt ", "",
+		},
+		"deletion": {
+			nil, map[string]s3proxy.Match{"Access Denied": s3proxy.Operations("DeleteObject")},
+			s3.CodeAccessDenied, "allow s3:DeleteObject ", "left behind: plugins/check-",
+		},
+		"several": {
+			nil, map[string]s3proxy.Match{"Access Denied": s3proxy.Operations("AbortMultipartUpload", "GetObject")},
+			s3.CodeAccessDenied, "allow s3:AbortMultipartUpload, s3:GetObject ", "left behind: a multipart upload of plugins/check-",
+		},
+		"everything": {
+			nil, map[string]s3proxy.Match{"Access Denied": s3proxy.Operations("PutObject", "GetObject", "DeleteObject")},
+			s3.CodeAccessDenied, "allow s3:PutObject, s3:GetObject, s3:DeleteObject ", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, overHTTP)
+			p := s.behind()
+			for message, when := range c.denied {
+				p.Inject(s3proxy.Always, when, s3proxy.Answer(http.StatusForbidden, "AccessDenied", message))
+			}
+			found, step, err := runChecks(t, s.with(c.changes...))
+			if step != "permissions" || !c.code.Is(err) {
+				t.Fatalf("step %q failed with %v; found %v", step, err, found)
+			}
+			_, fix, _ := strings.Cut(err.Error(), "; fix: ")
+			if !strings.HasPrefix(fix, c.want) || strings.Contains(err.Error(), "left behind") != (c.left != "") || !strings.Contains(err.Error(), c.left) {
+				t.Errorf("error: %v", err)
+			}
+		})
+	}
+	t.Run("nothing is left", func(t *testing.T) {
+		s := newScene(t, overHTTP)
+		if _, step, err := runChecks(t, s.with("prefix", "p")); err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		for o := range s.client.ListObjectsIter(t.Context(), s.bucket, minio.ListObjectsOptions{Recursive: true}) {
+			t.Errorf("left: %s, %v", o.Key, o.Err)
 		}
 	})
 }
@@ -287,6 +362,15 @@ func TestTrust(t *testing.T) {
 			t.Errorf("bundle %s: %v", path, err)
 		}
 	}
+}
+
+func newStore(t *testing.T, config map[string]string) *s3.Store {
+	t.Helper()
+	store := s3.New(slog.New(slog.DiscardHandler))
+	if err := store.Init(t.Context(), config); err != nil {
+		t.Fatalf("Init: %v", err)
+	}
+	return store
 }
 
 // The proxy variables are obeyed, and a broken proxy is named.

@@ -40,8 +40,13 @@ func (d *download) open(ctx context.Context, r transfer.Range, version string) (
 		SSECustomerKeyMD5:    d.encryption.customer.md5,
 	}
 	out, err := d.client.GetObject(ctx, input)
-	if r.Offset == 0 && awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable {
-		// An empty object has no range.
+	sizeless := err == nil && strings.HasSuffix(aws.ToString(out.ContentRange), "/*")
+	if r.Offset == 0 && (sizeless || awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable) {
+		// An empty object has no range, and the first range of an object of unknown
+		// size may be a part of it.
+		if sizeless {
+			out.Body.Close()
+		}
 		input.Range = nil
 		out, err = d.client.GetObject(ctx, input)
 	}

@@ -48,7 +48,7 @@ var (
 	CodeAccessDenied = fault.Code{
 		ID:      "S3_ACCESS_DENIED",
 		Meaning: "The credentials are valid, but not allowed to do this.",
-		Fix:     "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts on its objects",
+		Fix:     "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects",
 	}
 	CodeKMS = fault.Code{
 		ID:      "S3_KMS_FAILED",
@@ -132,7 +132,7 @@ func (l *location) explain(what string, err error) error {
 	}
 	var known *fault.Error
 	if errors.As(err, &known) {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, known)
 	}
 	f := &fault.Error{What: what, Err: awsaccess.Plain(err)}
 	switch api := awsaccess.Answer(err); {
@@ -162,7 +162,7 @@ func (l *location) classify(err error, api smithy.APIError) (code fault.Code, fi
 	case region != "" && region != l.region:
 		return CodeWrongRegion, fmt.Sprintf("set region to %s in the config of the location", region)
 	case strings.Contains(strings.ToLower(text), "kms"):
-		return CodeKMS, ""
+		code = CodeKMS
 	case code.ID != "":
 	case status == http.StatusMovedPermanently:
 		code = CodeWrongRegion
@@ -175,8 +175,8 @@ func (l *location) classify(err error, api smithy.APIError) (code fault.Code, fi
 	case l.encryption.present() && (status == http.StatusBadRequest || status == http.StatusNotImplemented):
 		code = CodeEncryption
 	}
-	if code.ID == CodeAccessDenied.ID && l.tagging != nil {
-		fix = CodeAccessDenied.Fix + "; tagging needs s3:PutObjectTagging as well"
+	if isDenied(err) && (code.ID == CodeAccessDenied.ID || deniedAction(err) != "") {
+		fix = l.allow(err)
 	}
 	return code, fix
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // ListCommonPrefixes implements sdk.ObjectStore.
@@ -63,19 +65,34 @@ func (l *location) list(ctx context.Context, q query) (keys, prefixes []string, 
 // errNoProgress says that a server claims to have more and does not get there.
 var errNoProgress = errors.New("the server says that the list goes on, but does not continue it")
 
+// errNoList says that an answer is none. The page of a proxy must not pass for an
+// empty bucket: Velero removes its record of backups that are not listed.
+var errNoList = &fault.Error{
+	What: "the server answered the request for a list with something else",
+	Fix:  "check that s3Url is the address of an S3 server, and not of its console or of a proxy",
+}
+
+// maxIdlePages is how many pages in a row may bring nothing new. Servers send some
+// while they skip what was deleted.
+const maxIdlePages = 100
+
 // listPages collects the pages from the first to the last.
 func listPages(ctx context.Context, q query, get func(context.Context, query, string) (page, error)) (keys, prefixes []string, err error) {
 	seen := map[string]bool{"": true}
-	for at := ""; ; {
+	var last page
+	for at, idle := "", 0; ; {
 		p, err := get(ctx, q, at)
 		if err != nil {
 			return nil, nil, err
+		}
+		if idle++; p.differs(last) {
+			idle, last = 0, p
 		}
 		keys, prefixes = append(keys, p.keys...), append(prefixes, p.prefixes...)
 		if !p.more {
 			return keys, prefixes, nil
 		}
-		if seen[p.next] {
+		if seen[p.next] || idle > maxIdlePages {
 			return nil, nil, errNoProgress
 		}
 		seen[p.next] = true
@@ -93,6 +110,9 @@ func (l *location) listV2(ctx context.Context, q query, token string) (page, err
 	if err != nil {
 		return page{}, err
 	}
+	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
+		return page{}, errNoList
+	}
 	return newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextContinuationToken)), nil
 }
 
@@ -108,6 +128,9 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 	if err != nil {
 		return page{}, err
 	}
+	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
+		return page{}, errNoList
+	}
 	p := newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
 	if p.more && p.next == "" {
 		for _, name := range append(p.keys, p.prefixes...) {
@@ -118,6 +141,12 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 		return page{}, errNoProgress
 	}
 	return p, nil
+}
+
+// differs reports whether p holds something, and something else than last.
+func (p page) differs(last page) bool {
+	empty := len(p.keys) == 0 && len(p.prefixes) == 0
+	return !empty && !(slices.Equal(p.keys, last.keys) && slices.Equal(p.prefixes, last.prefixes))
 }
 
 func newPage(contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) page {

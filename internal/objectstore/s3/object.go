@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
@@ -34,14 +33,7 @@ func (s *Store) ObjectExists(ctx context.Context, bucket, key string) (bool, err
 	case awsaccess.Status(err) == http.StatusNotFound:
 		return false, nil
 	}
-	what := "error checking whether object " + key + " exists"
-	if awsaccess.Status(err) == http.StatusForbidden {
-		return false, &fault.Error{
-			Code: CodeAccessDenied, What: what, Err: awsaccess.Plain(err),
-			Fix: CodeAccessDenied.Fix + "; without s3:ListBucket S3 answers 403 for objects that do not exist",
-		}
-	}
-	return false, l.explain(what, err)
+	return false, l.explain("error checking whether object "+key+" exists", err)
 }
 
 // DeleteObject implements sdk.ObjectStore.
@@ -50,12 +42,17 @@ func (s *Store) DeleteObject(ctx context.Context, bucket, key string) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+	return l.explain("error deleting object "+key, l.delete(ctx, bucket, key))
+}
+
+// delete deletes an object, or finds it gone.
+func (l *location) delete(ctx context.Context, bucket, key string) error {
+	_, err := l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "NoSuchKey" {
 		return nil
 	}
-	return l.explain("error deleting object "+key, err)
+	return err
 }
 
 // maxSignedTime is the longest life of a signed URL.
@@ -99,9 +96,5 @@ func (l *location) renewCredentials(ctx context.Context, ttl time.Duration) erro
 	if err != nil || !c.CanExpire || time.Until(c.Expires) > ttl {
 		return err
 	}
-	if cache, ok := l.cfg.Credentials.(*aws.CredentialsCache); ok {
-		cache.Invalidate()
-		_, err = cache.Retrieve(ctx)
-	}
-	return err
+	return awsaccess.Renew(ctx, l.cfg)
 }

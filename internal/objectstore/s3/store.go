@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
@@ -29,10 +28,11 @@ type Store struct {
 
 	current atomic.Pointer[location]
 
+	clients awsaccess.Clients
+
 	init    sync.Mutex               // held by Init
 	regions map[string]string        // what discovery found, by hint and bucket
 	modes   map[[2]string]*integrity // what servers take, by endpoint and bucket
-	clients map[trustKey]*awshttp.BuildableClient
 }
 
 var (
@@ -43,7 +43,7 @@ var (
 
 // New returns a store that has no configuration yet.
 func New(log *slog.Logger) *Store {
-	return &Store{log: log, regions: map[string]string{}, modes: map[[2]string]*integrity{}, clients: map[trustKey]*awshttp.BuildableClient{}}
+	return &Store{log: log, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
 }
 
 // ConfigKeys implements sdk.Configured.
@@ -165,7 +165,7 @@ func (s *Store) connect(ctx context.Context, p *prepared, previous *location) (*
 
 // configure returns the AWS configuration with the region of the bucket.
 func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) {
-	client, err := s.httpClient(p.settings.trust)
+	client, err := s.clients.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
 	}
@@ -190,31 +190,6 @@ func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) 
 	}
 	cfg.HTTPClient = client // with AWS_CA_BUNDLE the SDK has made a copy of it
 	return cfg, nil
-}
-
-// httpClient returns the client for the certificates that a location trusts. It
-// is shared between configurations, since the idle connections of one that is
-// no longer used would stay open for a while. s.init is held.
-func (s *Store) httpClient(trust awsaccess.Trust) (*awshttp.BuildableClient, error) {
-	bundle, err := trust.Bundle()
-	if err != nil {
-		return nil, err
-	}
-	key := trustKey{sha256.Sum256(bundle), trust.SkipVerify}
-	if client, ok := s.clients[key]; ok {
-		return client, nil
-	}
-	client, err := trust.HTTPClient()
-	if err == nil {
-		s.clients[key] = client
-	}
-	return client, err
-}
-
-// trustKey identifies what a location trusts.
-type trustKey struct {
-	bundle     [sha256.Size]byte
-	skipVerify bool
 }
 
 func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location {

@@ -302,6 +302,31 @@ func TestPutFaults(t *testing.T) {
 		}
 	})
 
+	t.Run("the answer to the completion is lost", func(t *testing.T) {
+		s := newScene(t, overHTTP)
+		p := s.behind()
+		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.LoseAnswer())
+		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(s.content("k"), body) || p.Count("CompleteMultipartUpload") != 2 || p.Count("HeadObject") != 1 {
+			t.Errorf("%d completions, %d looks for the object", p.Count("CompleteMultipartUpload"), p.Count("HeadObject"))
+		}
+	})
+	t.Run("the upload is gone", func(t *testing.T) {
+		s := newScene(t, overHTTP)
+		old := slices.Concat(body[1:], body[:1]) // as large
+		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(old)); err != nil {
+			t.Fatal(err)
+		}
+		p := s.behind()
+		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.Answer(404, "NoSuchUpload", "The specified multipart upload does not exist."))
+		err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body))
+		if err == nil || !strings.Contains(err.Error(), "NoSuchUpload") || !bytes.Equal(s.content("k"), old) {
+			t.Errorf("error: %v", err)
+		}
+	})
+
 	t.Setenv("AWS_MAX_ATTEMPTS", "2")
 	for name, c := range map[string]struct {
 		when  s3proxy.Match

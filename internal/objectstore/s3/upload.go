@@ -3,13 +3,19 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 )
 
 // Limits of the S3 API for multipart uploads.
@@ -141,7 +147,33 @@ func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error 
 		input.SSECustomerKeyMD5 = u.encryption.customer.md5
 	}
 	_, err := u.client.CompleteMultipartUpload(ctx, input)
+	if isNoSuchUpload(err) && u.isStored(ctx, parts) {
+		return nil // the answer to the first attempt was lost
+	}
 	return err
+}
+
+// isStored reports whether the object is the one that the parts make up. The
+// entity tags of parts are their MD5 sums, and that of the object is made of
+// them; where it is not, nothing is known.
+func (u *upload) isStored(ctx context.Context, parts []types.CompletedPart) bool {
+	var sums []byte
+	for _, part := range parts {
+		sum, err := hex.DecodeString(strings.Trim(aws.ToString(part.ETag), `"`))
+		if err != nil || len(sum) != md5.Size {
+			return false
+		}
+		sums = append(sums, sum...)
+	}
+	want := fmt.Sprintf("%x-%d", md5.Sum(sums), len(parts))
+	out, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket:               &u.bucket,
+		Key:                  &u.key,
+		SSECustomerAlgorithm: u.encryption.customer.algorithm,
+		SSECustomerKey:       u.encryption.customer.key,
+		SSECustomerKeyMD5:    u.encryption.customer.md5,
+	})
+	return err == nil && strings.Trim(aws.ToString(out.ETag), `"`) == want
 }
 
 // A server that is still storing a part when the upload is aborted may keep the
@@ -153,6 +185,15 @@ const (
 
 // Abort implements transfer.Target.
 func (u *upload) Abort(ctx context.Context) error {
+	err := u.abort(ctx)
+	if err != nil {
+		u.log.Warn("the parts of an upload that failed could not be removed; a lifecycle rule of the bucket that ends incomplete uploads removes them",
+			"key", u.key, "error", awsaccess.Plain(err).Error())
+	}
+	return err
+}
+
+func (u *upload) abort(ctx context.Context) error {
 	for try := 1; ; try++ {
 		_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket:   &u.bucket,

@@ -172,7 +172,7 @@ func (c snapshotterConfig) snapshotter(dir folder) (*plugintest.SnapshotterConfi
 	}
 	if len(c.DeleteVolume) > 0 {
 		s.DeleteVolume = func(ctx context.Context, id string) error {
-			return command(ctx, append(slices.Clone(c.DeleteVolume), id))
+			return runProgram(ctx, append(slices.Clone(c.DeleteVolume), id))
 		}
 	}
 	if c.PersistentVolume == nil {
@@ -313,12 +313,12 @@ func knownActions(p plugintest.Plugin, offers []plugintest.Offer) error {
 
 // start breaks the backend. What goes wrong with that is kept in err.
 func (b *breaker) start() (restore func()) {
-	b.err = errors.Join(b.err, command(context.Background(), b.Begin))
-	return func() { b.err = errors.Join(b.err, command(context.Background(), b.End)) }
+	b.err = errors.Join(b.err, runProgram(context.Background(), b.Begin))
+	return func() { b.err = errors.Join(b.err, runProgram(context.Background(), b.End)) }
 }
 
-// command runs a program of the configuration.
-func command(ctx context.Context, args []string) error {
+// runProgram runs a program of the configuration.
+func runProgram(ctx context.Context, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()

@@ -56,7 +56,7 @@ func pageOf(r *report) htmlPage {
 	case p.Good:
 		p.Verdict = fmt.Sprintf("%d requirements that should be met are not", failures)
 	default:
-		p.Verdict = fmt.Sprintf("%d of %d requirements are not met", failures, failures+s.Passed)
+		p.Verdict = fmt.Sprintf("%d of %d requirements are not met: %d must, %d should", failures, failures+s.Passed, s.FailedMust, s.FailedShould)
 	}
 	for _, row := range r.Rows {
 		if row.Status == failed {
@@ -75,5 +75,10 @@ func label(s status) string {
 	return string(s)
 }
 
-// number has four significant digits.
-func number(value float64) string { return strconv.FormatFloat(value, 'g', 4, 64) }
+// number has three significant digits, and all of those before the point.
+func number(value float64) string {
+	if value >= 100 {
+		return strconv.FormatFloat(value, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(value, 'g', 3, 64)
+}

@@ -54,7 +54,7 @@ func (r *report) asJUnit() ([]byte, error) {
 		}
 		suite.Cases = append(suite.Cases, c)
 		for _, f := range row.Figures {
-			suite.Properties = append(suite.Properties, property{row.ID + ": " + f.Name, fmt.Sprintf("%.4g %s", f.Value, f.Unit)})
+			suite.Properties = append(suite.Properties, property{row.ID + ": " + f.Name, number(f.Value) + " " + f.Unit})
 		}
 	}
 	text, err := xml.MarshalIndent(testSuites{Suite: suite}, "", "  ")

@@ -43,6 +43,9 @@ func run(ctx context.Context, args []string, out *os.File, errOut io.Writer) int
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
+	case err == nil && o.list && o.markdown:
+		printTables(out, o.rows)
+		return exitOK
 	case err == nil && o.list:
 		printRows(out, o.rows)
 		return exitOK
@@ -61,11 +64,12 @@ func run(ctx context.Context, args []string, out *os.File, errOut io.Writer) int
 
 // options are the arguments.
 type options struct {
-	plugin string
-	config string
-	list   bool
-	rows   []plugintest.Row // those to check
-	level  plugintest.Level // what counts as failed
+	plugin   string
+	config   string
+	list     bool
+	markdown bool             // for the list
+	rows     []plugintest.Row // those to check
+	level    plugintest.Level // what counts as failed
 
 	junit, json, html string // files to write
 }
@@ -87,6 +91,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.config, "config", "", "`FILE` that says how to reach the plugin's backend and what to hand to it")
 	flags.BoolVar(&o.list, "list", false, "print the rows and check nothing")
+	flags.BoolVar(&o.markdown, "markdown", false, "with --list: print tables for documentation")
 	flags.StringVar(&pattern, "run", "", "check only the rows whose id matches the regular expression `PATTERN`")
 	flags.StringVar(&level, "level", "should", "the least `LEVEL` of a row whose failure counts: must or should")
 	flags.StringVar(&o.junit, "junit", "", "write a JUnit report to `FILE`")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -154,11 +155,11 @@ type highlight struct {
 func (r *report) highlights() []highlight {
 	var found []highlight
 	for _, wanted := range []struct{ row, figure, title string }{
-		{"start.handshake", "exec to handshake, velero-1.15", "start, median"},
+		{"start.handshake", "exec to handshake, velero-1.15", "start"},
 		{"start.handshake", "resident memory", "memory when idle"},
 		{"store.large-object", "put", "upload"},
 		{"store.large-object", "get", "download"},
-		{"store.large-object", "peak memory", "peak memory, large object"},
+		{"store.large-object", "peak memory", "peak memory"},
 		{"end.cycles", "start and stop", "start and stop"},
 	} {
 		if f, ok := r.figure(wanted.row, wanted.figure); ok {
@@ -201,8 +202,12 @@ func (r *report) write(o options) error {
 }
 
 func (r *report) asJSON() ([]byte, error) {
-	text, err := json.MarshalIndent(r, "", "  ")
-	return append(text, '\n'), err
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(r)
+	return out.Bytes(), err
 }
 
 // name is the plugin's file name.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -77,7 +78,7 @@ func (t *terminal) row(r row) {
 	fmt.Fprintf(t.out, "%-*s  %6.2f s\n", nameWidth, r.Name, r.Seconds)
 	if r.Status == failed {
 		t.detail("required", r.Contract)
-		t.detail("found", r.Found)
+		t.detail("found", firstLines(r.Found, 8))
 		t.detail("effect", r.Consequence)
 		t.detail("stderr", lastLines(r.Stderr, 8))
 	}
@@ -95,13 +96,29 @@ func (t *terminal) label(s status) string {
 	return t.colour(grey, "n/a ")
 }
 
-// detail writes a text below a row.
+// detail writes a text below a row. Control characters of the plugin do not
+// reach the terminal.
 func (t *terminal) detail(title, text string) {
-	if text = strings.TrimSpace(text); text == "" {
+	if text = strings.Map(printable, strings.TrimSpace(text)); text == "" {
 		return
 	}
 	const indent = "                  "
 	fmt.Fprintf(t.out, "      %s  %s\n", t.colour(grey, fmt.Sprintf("%-10s", title)), strings.ReplaceAll(text, "\n", "\n"+indent))
+}
+
+func printable(c rune) rune {
+	if unicode.IsControl(c) && c != '\n' && c != '\t' {
+		return unicode.ReplacementChar
+	}
+	return c
+}
+
+func firstLines(text string, count int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if more := len(lines) - count; more > 0 {
+		lines = append(lines[:count], fmt.Sprintf("... and %d lines, which the reports have", more))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func lastLines(text string, count int) string {
@@ -118,20 +135,9 @@ func (t *terminal) summary(r *report) {
 	fmt.Fprintf(t.out, "\n%s: %d passed, %d skipped, %d not applicable, %.1f s\n", verdict, s.Passed, s.Skipped, s.NotApplicable, r.Seconds)
 	var figures []string
 	for _, h := range r.highlights() {
-		figures = append(figures, fmt.Sprintf("%s %.4g %s", h.Title, h.Value, h.Unit))
+		figures = append(figures, fmt.Sprintf("%s %s %s", h.Title, number(h.Value), h.Unit))
 	}
 	if len(figures) > 0 {
 		fmt.Fprintln(t.out, strings.Join(figures, "; "))
-	}
-}
-
-// printRows prints rows with what they require.
-func printRows(out io.Writer, rows []plugintest.Row) {
-	for _, g := range grouped(rows, plugintest.Row.Group) {
-		fmt.Fprintf(out, "%s\n", g.Name)
-		for _, row := range g.Rows {
-			fmt.Fprintf(out, "  %-6s  %-*s  %s\n", row.Level, idWidth, row.ID, row.Contract)
-		}
-		fmt.Fprintln(out)
 	}
 }

@@ -35,6 +35,7 @@ type Cloud struct {
 	ahead    time.Duration
 	serial   int
 	identity identities
+	policy   []string        // actions that are allowed, with * at the end for any; nil for all
 	denied   map[string]bool // actions of IAM
 	storage  storage
 	calls    []Call
@@ -77,6 +78,14 @@ func (c *Cloud) Advance(d time.Duration) {
 	c.ahead += d
 }
 
+// Limit allows everybody the actions of a policy and no others. A * at the end of
+// an action stands for any text.
+func (c *Cloud) Limit(actions ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.policy = actions
+}
+
 // Deny takes a permission, such as ec2:CreateSnapshot or kms:CreateGrant, from
 // everybody.
 func (c *Cloud) Deny(actions ...string) {
@@ -94,6 +103,17 @@ func (c *Cloud) Allow(actions ...string) {
 	for _, action := range actions {
 		delete(c.denied, action)
 	}
+}
+
+// allows reports whether an action is allowed.
+func (c *Cloud) allows(action string) bool {
+	if c.denied[action] {
+		return false
+	}
+	return c.policy == nil || slices.ContainsFunc(c.policy, func(pattern string) bool {
+		prefix, open := strings.CutSuffix(pattern, "*")
+		return pattern == action || open && strings.HasPrefix(action, prefix)
+	})
 }
 
 // nextID returns an identifier as EC2 gives them.

@@ -18,8 +18,8 @@ func (c *Cloud) EC2() http.Handler {
 	})
 }
 
-// action is one of EC2's. It reads all of its parameters before it looks at
-// f.problem, and does nothing before c.permit.
+// action is one of EC2's. It reads its parameters, looks at f.problem, looks up
+// what they name, and does nothing before c.permit.
 type action func(k Keys, f *form) (any, *Refusal)
 
 func (c *Cloud) ec2(r *http.Request, f *form) (any, *Refusal) {
@@ -55,19 +55,15 @@ func inWordsOfEC2(r *Refusal) *Refusal {
 	return r
 }
 
-// permit ends the checks of an action: of its parameters, of the permissions it
-// needs on a resource, and whether it was only asked for these.
+// permit ends the checks of an action: of the permissions that it needs on a
+// resource, and whether it was only asked for these.
 func (c *Cloud) permit(k Keys, f *form, resource string, permissions ...string) *Refusal {
-	dry := f.bool("DryRun")
-	if p := f.problem(); p != nil {
-		return p
-	}
 	for _, permission := range permissions {
 		if refusal := c.authorize(k, permission, "arn:aws:ec2:"+c.region+":"+Account+":"+resource); refusal != nil {
 			return refusal
 		}
 	}
-	if dry {
+	if f.dry {
 		return refuse(http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 )
 
 // Fault befalls a request in place of, before or after what the service does.
@@ -44,6 +45,20 @@ func Commit() Fault {
 	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 		service.ServeHTTP(httptest.NewRecorder(), r)
 		reset(w)
+	}
+}
+
+// CutShort does what is asked for and breaks the connection in the middle of the
+// answer.
+func CutShort() Fault {
+	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
+		answer := httptest.NewRecorder()
+		service.ServeHTTP(answer, r)
+		w.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
 	}
 }
 

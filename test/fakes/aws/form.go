@@ -13,6 +13,7 @@ import (
 // parameter that nobody reads is one that the action does not have.
 type form struct {
 	action, version string
+	dry             bool // only permissions are asked for
 
 	values map[string]string
 	read   map[string]bool
@@ -27,7 +28,7 @@ func newForm(values url.Values) *form {
 		}
 		f.values[name] = list[0]
 	}
-	f.action, f.version = f.text("Action"), f.text("Version")
+	f.action, f.version, f.dry = f.text("Action"), f.text("Version"), f.bool("DryRun")
 	return f
 }
 

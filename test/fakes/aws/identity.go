@@ -153,7 +153,7 @@ func (c *Cloud) authenticate(r *http.Request, service string) (Keys, *Refusal) {
 
 // authorize checks that an action is allowed.
 func (c *Cloud) authorize(k Keys, action, resource string) *Refusal {
-	if !c.denied[action] {
+	if c.allows(action) {
 		return nil
 	}
 	return refuse(http.StatusForbidden, "UnauthorizedOperation",

@@ -105,7 +105,7 @@ func digest(data []byte) string {
 
 // readBody reads the body and puts it back.
 func readBody(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	body, err := io.ReadAll(io.LimitReader(r.Body, 32<<20))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return body, err
 }

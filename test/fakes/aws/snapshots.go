@@ -48,6 +48,9 @@ func (c *Cloud) describeSnapshots(k Keys, f *form) (any, *Refusal) {
 		all = ids
 	}
 	some, next := page(f, all)
+	if refusal := f.problem(); refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.permit(k, f, "snapshot/*", "ec2:DescribeSnapshots"); refusal != nil {
 		return nil, refusal
 	}
@@ -93,11 +96,14 @@ func (c *Cloud) createSnapshot(k Keys, f *form) (any, *Refusal) {
 	if len(tags) > 0 {
 		permissions = append(permissions, "ec2:CreateTags")
 	}
-	if refusal := c.permit(k, f, "volume/"+volumeID, permissions...); refusal != nil {
+	if refusal := f.problem(); refusal != nil {
 		return nil, refusal
 	}
 	v, refusal := c.volume(volumeID)
 	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := c.permit(k, f, "volume/"+volumeID, permissions...); refusal != nil {
 		return nil, refusal
 	}
 	for _, s := range c.storage.snapshots {
@@ -117,11 +123,14 @@ func (c *Cloud) createSnapshot(k Keys, f *form) (any, *Refusal) {
 
 func (c *Cloud) deleteSnapshot(k Keys, f *form) (any, *Refusal) {
 	id := f.required("SnapshotId")
-	if refusal := c.permit(k, f, "snapshot/"+id, "ec2:DeleteSnapshot"); refusal != nil {
+	if refusal := f.problem(); refusal != nil {
 		return nil, refusal
 	}
 	s, refusal := c.snapshot(id)
 	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := c.permit(k, f, "snapshot/"+id, "ec2:DeleteSnapshot"); refusal != nil {
 		return nil, refusal
 	}
 	if s.InUse {

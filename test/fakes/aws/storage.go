@@ -63,6 +63,13 @@ func (c *Cloud) AddVolume(v Volume) string {
 	return v.ID
 }
 
+// RemoveVolume removes a volume.
+func (c *Cloud) RemoveVolume(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.storage.volumes, id)
+}
+
 // AddSnapshot adds a snapshot, completed unless Started is too recent, and
 // returns its ID.
 func (c *Cloud) AddSnapshot(s Snapshot) string {

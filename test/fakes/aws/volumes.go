@@ -54,6 +54,9 @@ func (c *Cloud) describeVolumes(k Keys, f *form) (any, *Refusal) {
 		all = ids
 	}
 	some, next := page(f, all)
+	if refusal := f.problem(); refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.permit(k, f, "volume/*", "ec2:DescribeVolumes"); refusal != nil {
 		return nil, refusal
 	}
@@ -128,7 +131,13 @@ func (v *Volume) check(f *form) {
 }
 
 // kmsPermissions are those that EBS uses in the name of the caller.
-var kmsPermissions = []string{"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt"}
+var kmsPermissions = []string{
+	"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+}
+
+func (c *Cloud) allowsKMS() bool {
+	return !slices.ContainsFunc(kmsPermissions, func(p string) bool { return !c.allows(p) })
+}
 
 func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 	v := Volume{
@@ -148,6 +157,13 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 	if zone, ok := strings.CutPrefix(v.Zone, c.region); !ok || !slices.Contains(c.storage.zones, zone) {
 		f.fail("InvalidZone.NotFound", "The zone '%s' does not exist.", v.Zone)
 	}
+	if refusal := f.problem(); refusal != nil {
+		return nil, refusal
+	}
+	s, refusal := c.snapshot(v.SnapshotID)
+	if refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.permit(k, f, "volume/*", permissions...); refusal != nil {
 		return nil, refusal
 	}
@@ -156,15 +172,11 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 			return c.sameVolume(old, v)
 		}
 	}
-	s, refusal := c.snapshot(v.SnapshotID)
-	if refusal != nil {
-		return nil, refusal
-	}
 	if status := c.snapshotItem(s).Status; status != "completed" {
 		return nil, refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
 	}
 	v.Size, v.Encrypted = s.Size, v.Encrypted || s.Encrypted
-	v.doomed = v.Encrypted && slices.ContainsFunc(kmsPermissions, func(p string) bool { return c.denied[p] })
+	v.doomed = v.Encrypted && !c.allowsKMS()
 	v.ID = c.nextID("vol")
 	c.storage.volumes[v.ID] = &v
 	return c.volumeAnswer(&v), nil

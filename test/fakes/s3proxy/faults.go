@@ -89,6 +89,15 @@ func ResetRequest(n int64) Fault {
 	}
 }
 
+// LoseAnswer lets the server do what is asked for and resets the connection in
+// place of its answer.
+func LoseAnswer() Fault {
+	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {
+		p.Forward(httptest.NewRecorder(), r)
+		reset(w)
+	}
+}
+
 // ResetResponse resets the connection after n bytes of the response's body.
 func ResetResponse(n int64) Fault {
 	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {

@@ -62,7 +62,7 @@ func prepareItems(value reflect.Value) {
 
 // results encodes what a method has returned. Readers are read to their end.
 func results(values []reflect.Value) ([]json.RawMessage, error) {
-	var encoded []json.RawMessage
+	encoded := []json.RawMessage{} // nil would be no answer to the client
 	for _, value := range values {
 		result := value.Interface()
 		if value.Type() == errorType {

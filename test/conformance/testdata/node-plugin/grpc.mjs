@@ -34,11 +34,12 @@ export function serve(methods) {
       }
     } catch (error) {
       status = { 'grpc-status': String(error.code > 0 ? error.code : UNKNOWN), 'grpc-message': encodeURIComponent(error.message) };
-      // The host learns the reason only if its upload is read to the end.
-      try {
-        for await (const _ of messages);
-      } catch { /* the host has gone */ }
     }
+    // The host learns the reason of an error only if its upload is read to the
+    // end.
+    await messages.return();
+    stream.resume();
+    if (!stream.readableEnded) await once(stream, 'end', { signal: gone.signal }).catch(() => {});
     if (stream.destroyed) return;
     stream.on('wantTrailers', () => stream.sendTrailers(status));
     stream.end();

@@ -99,23 +99,33 @@ const server = serve({
   '/generated.BackupItemAction/AppliesTo': inAction(name, {}, () => ({})),
   '/generated.BackupItemAction/Execute': inAction(messages.backup, { 1: ['item', 'bytes'] }, checked),
   '/plugin.GRPCController/Shutdown': async function* () {
-    patience = 0;
+    setImmediate(shutDown);
     yield encode({}, {});
   },
 });
 
-// A plugin ends with its host: when nobody is connected any more, or has been.
-let sessions = 0;
-let patience = 1_000; // milliseconds
+// A plugin ends with its host: when it is told to, and when nobody is connected
+// any more, or has been.
+const sessions = new Set();
+let ending = false;
 let lonely = setTimeout(() => process.exit(0), 60_000);
 server.on('session', session => {
-  sessions++;
+  sessions.add(session);
   clearTimeout(lonely);
   session.on('error', () => {});
   session.on('close', () => {
-    if (--sessions === 0) lonely = setTimeout(() => process.exit(0), patience);
+    sessions.delete(session);
+    if (sessions.size === 0) lonely = setTimeout(() => process.exit(0), ending ? 0 : 1_000);
   });
 });
+
+// shutDown lets answers arrive that are on their way, and does not wait for
+// downloads that nobody reads.
+function shutDown() {
+  ending = true;
+  setTimeout(() => process.exit(0), 500);
+  for (const session of sessions) session.close();
+}
 
 if (process.env.VELERO_PLUGIN !== 'hello') {
   process.stderr.write('This is a plugin of the Velero server, which starts it.\n');

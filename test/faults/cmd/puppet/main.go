@@ -41,6 +41,7 @@ type wires struct{ socket string }
 //	log N      log N lines first
 //	print N    print N lines of a kilobyte first
 //	hang       never return, whatever becomes of the context
+//	mourn      wait for the end of the context, log a line and report "mourned"
 //
 // Without an answer it waits for the end of the context.
 func (s wires) pull(ctx context.Context, method string) error {
@@ -64,10 +65,10 @@ func (s wires) pull(ctx context.Context, method string) error {
 	if err != nil {
 		return fmt.Errorf("the test has let go: %w", err)
 	}
-	return obey(line)
+	return s.obey(ctx, line)
 }
 
-func obey(line string) error {
+func (s wires) obey(ctx context.Context, line string) error {
 	command, argument, _ := strings.Cut(strings.TrimSpace(line), " ")
 	n, _ := strconv.Atoi(argument)
 	switch command {
@@ -82,6 +83,10 @@ func obey(line string) error {
 		}
 	case "hang":
 		select {}
+	case "mourn":
+		<-ctx.Done()
+		slog.Info("the host is gone")
+		return s.pull(context.Background(), "mourned")
 	default:
 		return fmt.Errorf("no command %q", line)
 	}

@@ -24,7 +24,8 @@ const usage = `usage: stack COMMAND
   build [TOOL...]     build what is missing of the servers that the tests need,
                       or of the tools named, and print their paths
   up [--plugins DIR]  start a control plane, MinIO and Velero, with the plugins
-                      in DIR (bin if not given), and keep them running
+                      in DIR (bin if not given), and keep them running; with
+                      --node in pods, on a node, which takes root
   down                stop them
 `
 
@@ -48,10 +49,11 @@ func run(ctx context.Context, args []string) error {
 	case "up":
 		flags := flag.NewFlagSet("up", flag.ExitOnError)
 		plugins := flags.String("plugins", "bin", "`folder` with the built plugins")
+		node := flags.Bool("node", false, "run pods, and Velero in them")
 		_ = flags.Parse(args[1:])
-		return up(ctx, *plugins)
+		return up(ctx, *plugins, *node)
 	case keepRunning:
-		return serve(ctx, args[1:])
+		return serve(ctx, args[2:], args[1] == withNode)
 	case "down":
 		return down(ctx)
 	default:
@@ -67,6 +69,9 @@ func build(ctx context.Context, names []string) error {
 	}
 	for _, name := range names {
 		wanted = append(wanted, tools.Tool(name))
+	}
+	if len(names) == 0 {
+		tools.InstallNodeJS(ctx, os.Stderr)
 	}
 	commands, err := tools.Ensure(ctx, os.Stderr, wanted...)
 	if err != nil {

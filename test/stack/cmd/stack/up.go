@@ -5,22 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/imagebuild"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
 const (
 	// keepRunning is the command of the process that keeps the servers running.
+	// It takes one of the two that follow, and the plugins.
 	keepRunning = "keep-running"
+	withNode    = "with-node"
+	withoutNode = "without-node"
 	// published servers: the API server, both MinIO endpoints and consoles.
 	published = 5
 	// bucket is the one of the default backup storage location.
@@ -30,7 +36,7 @@ const (
 )
 
 // up starts the servers in the background and tells how to reach them.
-func up(ctx context.Context, plugins string) error {
+func up(ctx context.Context, plugins string, node bool) error {
 	if stack.DetachedRunning() {
 		fmt.Print("already up\n\n")
 		return printAccount()
@@ -40,7 +46,7 @@ func up(ctx context.Context, plugins string) error {
 		return err
 	}
 	// Built here, where progress is seen.
-	if _, err := tools.Ensure(ctx, os.Stderr, tools.Core()...); err != nil {
+	if _, err := tools.Ensure(ctx, os.Stderr, needs(node)...); err != nil {
 		return err
 	}
 	log, err := os.CreateTemp("", "oadp-stack-up-*.log")
@@ -53,7 +59,11 @@ func up(ctx context.Context, plugins string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, append([]string{keepRunning}, paths...)...)
+	mode := withoutNode
+	if node {
+		mode = withNode
+	}
+	cmd := exec.Command(self, append([]string{keepRunning, mode}, paths...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -121,12 +131,19 @@ func executables(dir string) ([]string, error) {
 	return paths, nil
 }
 
+func needs(node bool) []tools.Tool {
+	if node {
+		return slices.Concat(tools.Core(), tools.Node())
+	}
+	return tools.Core()
+}
+
 // serve runs the servers until it is told to end.
-func serve(ctx context.Context, plugins []string) error {
+func serve(ctx context.Context, plugins []string, node bool) error {
 	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.Core(), Detached: true, Published: published})
+	servers.Enter(stack.Entry{Needs: needs(node), Detached: true, Published: published})
 	defer servers.Close()
-	text, err := start(ctx, &servers, plugins)
+	text, err := start(ctx, &servers, plugins, node)
 	if err != nil {
 		return err
 	}
@@ -140,7 +157,7 @@ func serve(ctx context.Context, plugins []string) error {
 }
 
 // start starts the servers and returns the account of them.
-func start(ctx context.Context, servers *stack.Stack, plugins []string) (string, error) {
+func start(ctx context.Context, servers *stack.Stack, plugins []string, node bool) (string, error) {
 	cluster, err := servers.StartControlPlane(ctx)
 	if err != nil {
 		return "", err
@@ -158,7 +175,7 @@ func start(ctx context.Context, servers *stack.Stack, plugins []string) (string,
 	}
 	location := store.S3Location("default", bucket)
 	location.Default = true
-	velero, err := servers.StartVelero(ctx, cluster, stack.VeleroOptions{Plugins: plugins, Locations: []stack.Location{location}})
+	velero, err := startVelero(ctx, servers, cluster, location, plugins, node)
 	if err != nil {
 		return "", err
 	}
@@ -179,7 +196,47 @@ func start(ctx context.Context, servers *stack.Stack, plugins []string) (string,
 	return text + "Stop it all with: make stack-down\n", nil
 }
 
-func describe(servers *stack.Stack, cluster *stack.ControlPlane, store *stack.MinIO, velero *stack.Velero) (string, error) {
+func startVelero(ctx context.Context, servers *stack.Stack, cluster *stack.ControlPlane, location stack.Location, plugins []string, node bool) (*stack.VeleroClient, error) {
+	if node {
+		return startVeleroInPods(ctx, servers, cluster, location, plugins)
+	}
+	velero, err := servers.StartVelero(ctx, cluster, stack.VeleroOptions{Plugins: plugins, Locations: []stack.Location{location}})
+	if err != nil {
+		return nil, err
+	}
+	return &velero.VeleroClient, nil
+}
+
+// startVeleroInPods starts a node and installs Velero on it, with an image for
+// each plugin.
+func startVeleroInPods(ctx context.Context, servers *stack.Stack, cluster *stack.ControlPlane, location stack.Location, plugins []string) (*stack.VeleroClient, error) {
+	node, err := servers.StartNode(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := node.Expose(location.Config["s3Url"])
+	if err != nil {
+		return nil, err
+	}
+	location.Config = maps.Clone(location.Config)
+	// What Velero's command line downloads comes from where that runs.
+	location.Config["publicUrl"], location.Config["s3Url"] = location.Config["s3Url"], endpoint
+	var images []string
+	for _, plugin := range plugins {
+		program := "/" + filepath.Base(plugin)
+		image, err := node.AddImage(ctx, filepath.Base(plugin), "test", imagebuild.Image{
+			Files:      []imagebuild.File{{Path: program, Source: plugin}},
+			Entrypoint: []string{program, "install", "/target"},
+		})
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, image)
+	}
+	return node.InstallVelero(ctx, stack.VeleroInPods{Plugins: images, Location: location})
+}
+
+func describe(servers *stack.Stack, cluster *stack.ControlPlane, store *stack.MinIO, velero *stack.VeleroClient) (string, error) {
 	enter, err := stack.DetachedEntrance()
 	if err != nil {
 		return "", err

@@ -1,0 +1,178 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
+)
+
+// answers is a server that answers its requests in order, and the later ones as
+// the last.
+type answers struct {
+	all      []answer
+	requests atomic.Int32
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// Do implements aws.HTTPClient.
+func (s *answers) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+	n := int(s.requests.Add(1))
+	if n > 10_000 {
+		return nil, errors.New("the requests do not end")
+	}
+	a := s.all[min(n, len(s.all))-1]
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header.Clone(), Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+	}, nil
+}
+
+// store returns a store that has the server behind it and tries once.
+func (s *answers) store() *Store {
+	log := slog.New(slog.DiscardHandler)
+	store := New(log)
+	store.current.Store(&location{
+		log: log, region: "here", client: newClient(s.config(), "http://127.0.0.1:1", true),
+		integrity: newIntegrity(checksumMode{algorithm: "CRC32"}, log), pool: transfer.NewPool(4096, 2), concurrency: 1,
+	})
+	return store
+}
+
+func (s *answers) config() aws.Config {
+	return aws.Config{
+		Region: "here", HTTPClient: s, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	}
+}
+
+// usable reports whether a status can be in an answer.
+func usable(status uint16) bool { return status >= 200 && status < 600 }
+
+// FuzzListAnswers lists at servers that answer in any way: the list ends, and
+// names nothing twice.
+func FuzzListAnswers(f *testing.F) {
+	page := func(more bool, rest string) []byte {
+		return fmt.Appendf(nil, `<?xml version="1.0"?><ListBucketResult><IsTruncated>%v</IsTruncated>%s</ListBucketResult>`, more, rest)
+	}
+	last := page(false, "<Contents><Key>b</Key></Contents><CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes>")
+	f.Add(page(true, "<NextContinuationToken>t</NextContinuationToken><Contents><Key>a</Key></Contents>"), last, false)
+	f.Add(page(true, "<NextMarker>a</NextMarker><Contents><Key>a</Key></Contents><Contents/>"), last, true)
+	f.Add(page(true, ""), page(true, "<Contents><Key>z</Key></Contents>"), true)
+	f.Add([]byte("<Error><Code>NoSuchBucket</Code></Error>"), last, false)
+	f.Add([]byte(""), []byte("<"), false)
+	f.Fuzz(func(t *testing.T, first, second []byte, delimited bool) {
+		server := &answers{all: []answer{{status: 200, body: first}, {status: 200, body: second}}}
+		store := server.store()
+		var names []string
+		var err error
+		if delimited {
+			names, err = store.ListCommonPrefixes(t.Context(), "bucket", "", "/")
+		} else {
+			names, err = store.ListObjects(t.Context(), "bucket", "")
+			slices.Reverse(names)
+		}
+		if err != nil && strings.Contains(err.Error(), "do not end") {
+			t.Fatal(err)
+		}
+		if err == nil && !bytes.Contains(first, []byte("<")) && !bytes.Contains(second, []byte("<")) {
+			t.Errorf("%q and %q are lists", first, second)
+		}
+		if err == nil && (!slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names)) {
+			t.Errorf("listed %q", names)
+		}
+	})
+}
+
+// FuzzErrorAnswers makes each call at servers that answer in any way: nothing is
+// taken for success or for absence that is not.
+func FuzzErrorAnswers(f *testing.F) {
+	f.Add(uint16(404), "", []byte("<Error><Code>NoSuchKey</Code><Message>no</Message></Error>"))
+	f.Add(uint16(301), "there", []byte("<Error><Code>PermanentRedirect</Code></Error>"))
+	f.Add(uint16(400), "", []byte("<Error><Code>InvalidArgument</Code><Message>Content-MD5</Message></Error>"))
+	f.Add(uint16(503), "", []byte("<html>"))
+	f.Add(uint16(200), "", []byte("<Error><Code>InternalError</Code></Error>"))
+	f.Add(uint16(416), "\xff", []byte(`{"code": 1}`))
+	f.Fuzz(func(t *testing.T, status uint16, region string, body []byte) {
+		if !usable(status) {
+			return
+		}
+		server := &answers{all: []answer{{int(status), http.Header{"X-Amz-Bucket-Region": {region}, "X-Amz-Request-Id": {"id"}}, body}}}
+		store, ctx, good := server.store(), t.Context(), status < 300
+		exists, err := store.ObjectExists(ctx, "bucket", "key")
+		if exists && !good || err == nil && !exists && status != http.StatusNotFound {
+			t.Errorf("exists: %v, %v", exists, err)
+		}
+		if err := store.DeleteObject(ctx, "bucket", "key"); err == nil && !good && !bytes.Contains(body, []byte("NoSuchKey")) {
+			t.Error("deleted")
+		}
+		if err := store.PutObject(ctx, "bucket", "key", strings.NewReader("object")); err == nil && !good {
+			t.Error("stored")
+		}
+		if err := store.PutObject(ctx, "bucket", "key", bytes.NewReader(make([]byte, 10_000))); err == nil && !bytes.Contains(body, []byte("UploadId")) {
+			t.Error("stored in parts without an upload")
+		}
+		object, err := store.GetObject(ctx, "bucket", "key")
+		if err == nil && !good {
+			t.Error("got")
+		}
+		if err == nil {
+			got, err := io.ReadAll(object)
+			if err == nil && !bytes.Equal(got, body) {
+				t.Errorf("got %q of %q", got, body)
+			}
+			object.Close()
+		}
+	})
+}
+
+// FuzzRegionAnswer discovers the region of a bucket at any server.
+func FuzzRegionAnswer(f *testing.F) {
+	f.Add(uint16(200), "eu-west-1", []byte{})
+	f.Add(uint16(301), "", []byte("<Error><Code>PermanentRedirect</Code></Error>"))
+	f.Add(uint16(403), "us-east-1\r\nx: y", []byte{})
+	f.Add(uint16(404), "", []byte{})
+	f.Fuzz(func(t *testing.T, status uint16, header string, body []byte) {
+		if !usable(status) {
+			return
+		}
+		server := &answers{all: []answer{{int(status), http.Header{"X-Amz-Bucket-Region": {header}}, body}}}
+		region, err := bucketRegion(context.Background(), server.config(), "bucket", "", true)
+		if (region == "") == (err == nil) || region != "" && region != strings.TrimSpace(header) {
+			t.Errorf("region %q, %v", region, err)
+		}
+	})
+}
+
+// FuzzContentRange reads any header.
+func FuzzContentRange(f *testing.F) {
+	for _, seed := range []string{"bytes 0-8388607/268435456", "bytes 5-9/*", "bytes */5", "bytes 9223372036854775807-/1", "-/", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		offset, size, err := parseContentRange(header)
+		if err == nil && (offset < 0 || size < -1) || err != nil && (offset != 0 || size != 0) {
+			t.Errorf("byte %d of %d, %v", offset, size, err)
+		}
+	})
+}

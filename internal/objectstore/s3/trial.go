@@ -1,0 +1,193 @@
+package s3
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// permissions makes each request that a backup, its restore and its deletion
+// make, on an object of its own, and names all actions that are not allowed.
+func (c *checker) permissions(ctx context.Context) (string, error) {
+	l, bucket := c.location, c.settings.bucket
+	key := "plugins/check-" + rand.Text()
+	if c.settings.prefix != "" {
+		key = c.settings.prefix + "/" + key
+	}
+	t := &trial{location: l, bucket: bucket, key: key}
+	t.upload(ctx)
+	t.multipart(ctx)
+	t.try("GetObject", t.download(ctx))
+	t.try("DeleteObject", t.remove(ctx))
+	if err := errors.Join(t.errs...); err != nil {
+		return "", l.explain("error trying the permissions on bucket "+bucket, err)
+	}
+	if len(t.denied) > 0 {
+		return "", t.fault()
+	}
+	return "put, multipart upload and abort, get and delete are allowed" + t.options(), nil
+}
+
+// trial tries what the credentials are allowed to do with one object.
+type trial struct {
+	*location
+	bucket, key string
+
+	written bool     // the object is there
+	denied  []string // IAM actions
+	refusal error    // the first denial
+	left    []string // what could not be removed
+	errs    []error  // other errors
+}
+
+// try notes the outcome of an operation.
+func (t *trial) try(operation string, err error) {
+	switch {
+	case err == nil:
+	case !isDenied(err):
+		t.errs = append(t.errs, err)
+	default:
+		t.deny(err, t.actions(operation)[0])
+	}
+}
+
+// deny notes an action, or the one that the server names in its place.
+func (t *trial) deny(err error, action string) {
+	if named := deniedAction(err); named != "" {
+		action = named
+	}
+	if !slices.Contains(t.denied, action) {
+		t.denied = append(t.denied, action)
+	}
+	if t.refusal == nil {
+		t.refusal = err
+	}
+}
+
+var trialBody = []byte("written by a check of this location; it can be deleted\n")
+
+func (t *trial) with(l *location) *upload {
+	return &upload{location: l, bucket: t.bucket, key: t.key}
+}
+
+// upload puts the object as it is configured. When that is denied, it goes
+// without one option after the other: what helps is what is not allowed.
+func (t *trial) upload(ctx context.Context) {
+	err := t.with(t.location).Put(ctx, trialBody)
+	t.written = err == nil
+	if !isDenied(err) || deniedAction(err) != "" {
+		t.try("PutObject", err)
+		return
+	}
+	l := *t.location
+	for _, action := range t.actions("PutObject")[1:] {
+		switch action {
+		case "s3:PutObjectTagging":
+			l.tagging = nil
+		case "s3:PutObjectAcl":
+			l.acl = ""
+		}
+		if t.with(&l).Put(ctx, trialBody) == nil {
+			t.written = true
+			t.deny(err, action)
+			return
+		}
+	}
+	t.deny(err, "s3:PutObject")
+}
+
+// multipart completes an upload of one part, for which a KMS key has to be read
+// as well, and aborts another. Without the permission to put nothing begins.
+func (t *trial) multipart(ctx context.Context) {
+	if !t.written {
+		return
+	}
+	whole := *t.location
+	whole.tagging, whole.acl = nil, "" // the single request has tried them
+	u := t.with(&whole)
+	err := u.Begin(ctx)
+	if err == nil {
+		var part types.CompletedPart
+		if part, err = u.Part(ctx, 1, trialBody); err == nil {
+			err = u.Commit(ctx, []types.CompletedPart{part})
+		}
+		if err != nil {
+			t.abort(ctx, u)
+		}
+	}
+	t.try("CompleteMultipartUpload", err)
+
+	u = t.with(&whole)
+	if err = u.Begin(ctx); err == nil {
+		t.abort(ctx, u)
+	}
+}
+
+func (t *trial) abort(ctx context.Context, u *upload) {
+	err := u.Abort(ctx)
+	if err != nil {
+		t.left = append(t.left, "a multipart upload of "+t.key)
+	}
+	t.try("AbortMultipartUpload", err)
+}
+
+func (t *trial) download(ctx context.Context) error {
+	d := &download{location: t.location, bucket: t.bucket, key: t.key}
+	body, err := d.open(ctx, transfer.Range{Length: int64(len(trialBody))}, "")
+	switch {
+	case err == nil:
+		return body.Close()
+	case !t.written && awsaccess.Status(err) == http.StatusNotFound:
+		return nil // it may be read, only it is not there
+	}
+	return err
+}
+
+func (t *trial) remove(ctx context.Context) error {
+	err := t.delete(ctx, t.bucket, t.key)
+	if err != nil && t.written {
+		t.left = append(t.left, t.key)
+	}
+	return err
+}
+
+// fault names everything that is missing.
+func (t *trial) fault() error {
+	code := CodeAccessDenied
+	if strings.HasPrefix(t.denied[0], "kms:") {
+		code = CodeKMS
+	}
+	what := fmt.Sprintf("not allowed on the objects of bucket %s: %s", t.bucket, strings.Join(t.denied, ", "))
+	if len(t.left) > 0 {
+		what += " (left behind: " + strings.Join(t.left, ", ") + ")"
+	}
+	return &fault.Error{Code: code, What: what, Err: awsaccess.Plain(t.refusal), Fix: "allow " + strings.Join(t.denied, ", ") + policies}
+}
+
+// options says what else the uploads had.
+func (t *trial) options() string {
+	var with []string
+	if t.tagging != nil {
+		with = append(with, "tags")
+	}
+	if t.acl != "" {
+		with = append(with, "an ACL")
+	}
+	if t.encryption.present() {
+		with = append(with, "encryption")
+	}
+	if with == nil {
+		return ""
+	}
+	return ", with " + strings.Join(with, " and ")
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+)
+
+// configKeys are the keys of a VolumeSnapshotLocation. The OADP operator lets
+// only the first of them into a location; the others have a variable as well.
+func configKeys() config.Keys {
+	keys := config.Keys{
+		config.String("credentialsFile", "path of a credentials file; Velero sets it for spec.credential").Note("the environment's credentials"),
+		config.String("profile", "profile of the credentials file").Note("AWS_PROFILE, else default"),
+		config.String("region", "region of the volumes and snapshots").Required("missing region in aws configuration"),
+		config.Unused("enableSharedConfig", "every file is read as credentials and as configuration"),
+	}
+	extensions := config.Keys{
+		config.String("ebsKmsKeyId", "id, alias/NAME or ARN of a KMS key for the volumes that a restore makes").Note("the snapshot's, if it is encrypted"),
+		config.Map("azMapping", ",", ":", "zones of the backup and those to restore into"),
+		config.Custom("tags", "map k=v&k2=v2", "tags of each snapshot, and of the volumes made of it", parseTags),
+		config.List("excludeTags", "tags that snapshots do not take over from volumes and backup labels; a * at the end stands for any text"),
+		config.Duration("snapshotReadyTimeout", 10*time.Minute, "how long a restore waits for a snapshot that is not complete yet"),
+		config.Duration("volumeCreationTimeout", 5*time.Minute, "how long a restore waits for a volume, to see that it is really made"),
+		config.Duration("volumeCreationPollInterval", 2*time.Second, "pause between two looks at that volume"),
+		config.URL("ec2Url", "endpoint of an EC2 service other than AWS, or of a VPC endpoint").Note("AWS"),
+		config.String("caCert", "PEM certificates that are trusted besides the system's and AWS_CA_BUNDLE"),
+		config.Bool("insecureSkipTLSVerify", "do not verify the server's certificate"),
+	}
+	for _, key := range extensions {
+		keys = append(keys, key.OrEnv(variable(key.Name)))
+	}
+	return keys
+}
+
+// wordStart finds the beginnings of the words in a key: two in tlsVerify, and in
+// TLSVerify as well.
+var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+
+// variable returns the environment variable for a key: OADP_AWS_VSL_EC2_URL for
+// ec2Url.
+func variable(key string) string {
+	return "OADP_AWS_VSL_" + strings.ToUpper(wordStart.ReplaceAllString(key, "${1}${3}_${2}${4}"))
+}
+
+// settings are a checked configuration.
+type settings struct {
+	region   string
+	endpoint string // "" for AWS
+	access   awsaccess.Access
+	trust    awsaccess.Trust
+
+	kmsKey      string
+	zones       map[string]string
+	tags        map[string]string
+	excludeTags []string
+	cluster     string
+
+	snapshotReadyTimeout       time.Duration
+	volumeCreationTimeout      time.Duration
+	volumeCreationPollInterval time.Duration
+}
+
+// parseSettings makes all checks that need neither a file nor the network.
+func parseSettings(m map[string]string) (settings, error) {
+	v, err := configKeys().Parse(m)
+	return settings{
+		region:                     v.String("region"),
+		endpoint:                   endpointOf(v.URL("ec2Url")),
+		access:                     awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
+		trust:                      awsaccess.Trust{CACert: v.String("caCert"), SkipVerify: v.Bool("insecureSkipTLSVerify")},
+		kmsKey:                     v.String("ebsKmsKeyId"),
+		zones:                      v.Map("azMapping"),
+		tags:                       config.Get[map[string]string](v, "tags"),
+		excludeTags:                v.List("excludeTags"),
+		cluster:                    os.Getenv("AWS_CLUSTER_NAME"),
+		snapshotReadyTimeout:       v.Duration("snapshotReadyTimeout"),
+		volumeCreationTimeout:      v.Duration("volumeCreationTimeout"),
+		volumeCreationPollInterval: v.Duration("volumeCreationPollInterval"),
+	}, err
+}
+
+func endpointOf(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.String()
+}
+
+// zone returns the zone to restore into for one of the backup.
+func (s *settings) zone(of string) string {
+	if to, ok := s.zones[of]; ok {
+		return to
+	}
+	return of
+}
+
+// parseTags checks the tags that every snapshot gets.
+func parseTags(s string) (map[string]string, error) {
+	tags := map[string]string{}
+	for pair := range strings.SplitSeq(s, "&") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, fmt.Errorf("expected tags of the form key=value&key2=value2, got %q", pair)
+		}
+		if err := checkTag(key, value); err != nil {
+			return nil, err
+		}
+		if _, twice := tags[key]; twice {
+			return nil, fmt.Errorf("expected each tag key once, got %q twice", key)
+		}
+		tags[key] = value
+	}
+	return tags, nil
+}
+
+// checkTag returns an error for a tag that EC2 refuses.
+func checkTag(key, value string) error {
+	switch {
+	case key == "":
+		return errors.New("expected tag keys that are not empty")
+	case isReserved(key):
+		return fmt.Errorf("expected tag keys without the reserved prefix aws:, got %q", key)
+	case utf8.RuneCountInString(key) > maxTagKey:
+		return fmt.Errorf("expected tag keys of at most %d characters, got %q", maxTagKey, key)
+	case utf8.RuneCountInString(value) > maxTagValue:
+		return fmt.Errorf("expected tag values of at most %d characters, got %d for the key %q", maxTagValue, utf8.RuneCountInString(value), key)
+	}
+	return nil
+}

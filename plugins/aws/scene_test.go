@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+)
+
+const region = "eu-central-1"
+
+// scene is a cloud with a snapshotter in it.
+type scene struct {
+	*awsfake.Cloud
+	t      *testing.T
+	keys   awsfake.Keys
+	config map[string]string
+	log    *logged
+	*snapshotter
+}
+
+// newScene returns a snapshotter with these keys and values besides region and
+// credentials.
+func newScene(t *testing.T, config ...string) *scene {
+	t.Helper()
+	bare(t)
+	cloud := awsfake.New(region)
+	s := &scene{Cloud: cloud, t: t, keys: cloud.AddUser("velero"), log: &logged{}}
+	s.config = map[string]string{
+		"region": region, "ec2Url": awsfake.Serve(t, cloud.EC2()), "credentialsFile": credentialsFile(t, s.keys),
+	}
+	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, cloud.STS()))
+	for i := 0; i < len(config); i += 2 {
+		s.config[config[i]] = config[i+1]
+	}
+	s.snapshotter = newSnapshotter(slog.New(slog.NewTextHandler(s.log, nil)))
+	s.clock = cloudClock{cloud}
+	if err := s.Init(t.Context(), s.config); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bare empties the environment of what the plugin reads.
+func bare(t *testing.T) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "OADP_AWS_") {
+			t.Setenv(name, "") // restores it at the end
+			os.Unsetenv(name)
+		}
+	}
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+// cloudClock is the cloud's time: to sleep is to let it pass.
+type cloudClock struct{ *awsfake.Cloud }
+
+func (c cloudClock) Sleep(ctx context.Context, d time.Duration) error {
+	c.Advance(d)
+	return ctx.Err()
+}
+
+func credentialsFile(t *testing.T, k awsfake.Keys) string {
+	t.Helper()
+	return file(t, fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", k.AccessKeyID, k.SecretAccessKey))
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// persistentVolume reads a volume from YAML or JSON.
+func persistentVolume(t *testing.T, json string) *unstructured.Unstructured {
+	t.Helper()
+	pv := &unstructured.Unstructured{}
+	if err := pv.UnmarshalJSON([]byte(json)); err != nil {
+		t.Fatal(err)
+	}
+	return pv
+}
+
+// logged keeps what is logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

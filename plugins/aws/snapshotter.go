@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// snapshotter is an [sdk.VolumeSnapshotter] for EBS volumes.
+type snapshotter struct {
+	log     *slog.Logger
+	clock   clock
+	clients awsaccess.Clients
+
+	init    sync.Mutex // held by Init
+	current atomic.Pointer[ebs]
+}
+
+var (
+	_ sdk.VolumeSnapshotter = (*snapshotter)(nil)
+	_ sdk.Configured        = (*snapshotter)(nil)
+	_ sdk.Checked           = (*snapshotter)(nil)
+)
+
+func newSnapshotter(log *slog.Logger) *snapshotter {
+	return &snapshotter{log: log, clock: machineClock{}}
+}
+
+// ConfigKeys implements sdk.Configured.
+func (s *snapshotter) ConfigKeys() config.Keys { return configKeys() }
+
+// ebs is EC2 as one configuration reaches it. It does not change.
+type ebs struct {
+	settings
+	fingerprint [sha256.Size]byte
+	log         *slog.Logger
+	clock       clock
+	client      *ec2.Client
+}
+
+// Init implements sdk.VolumeSnapshotter. With the configuration and the files
+// that it had before it returns at once.
+func (s *snapshotter) Init(ctx context.Context, configuration map[string]string) error {
+	s.init.Lock()
+	defer s.init.Unlock()
+	p, err := prepare(ctx, configuration)
+	if err != nil {
+		return err
+	}
+	if previous := s.current.Load(); previous != nil && previous.fingerprint == p.fingerprint {
+		return nil
+	}
+	for _, warning := range p.identity.Warnings {
+		s.log.Warn(warning)
+	}
+	cfg, err := s.configure(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.identity.Pinned {
+		if _, err := p.identity.Retrieve(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	s.current.Store(s.build(p, cfg))
+	return nil
+}
+
+// prepared is a configuration with the local files that belong to it.
+type prepared struct {
+	settings    settings
+	identity    awsaccess.Identity
+	fingerprint [sha256.Size]byte
+}
+
+// prepare checks a configuration and reads its files.
+func prepare(ctx context.Context, configuration map[string]string) (*prepared, error) {
+	set, err := parseSettings(configuration)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := set.trust.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	identity, err := set.access.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &prepared{settings: set, identity: identity}
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(configuration)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
+	}
+	for _, key := range configKeys() {
+		fmt.Fprintf(sum, "%q=%q\n", key.Env, os.Getenv(key.Env))
+	}
+	fmt.Fprintf(sum, "%x %x\n", sha256.Sum256(bundle), identity.Content)
+	sum.Sum(p.fingerprint[:0])
+	return p, nil
+}
+
+func (s *snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, error) {
+	client, err := s.clients.For(p.settings.trust)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	cfg, err := p.identity.Config(ctx, client, p.settings.region)
+	cfg.HTTPClient = client // with AWS_CA_BUNDLE the SDK has made a copy of it
+	return cfg, err
+}
+
+func (s *snapshotter) build(p *prepared, cfg aws.Config) *ebs {
+	client := ec2.NewFromConfig(cfg, func(o *ec2.Options) {
+		if p.settings.endpoint != "" {
+			o.BaseEndpoint = &p.settings.endpoint
+		}
+		if o.RetryMaxAttempts == 0 {
+			o.RetryMaxAttempts = awsaccess.MaxAttempts
+		}
+		if o.RetryMode != aws.RetryModeAdaptive {
+			o.Retryer = awsaccess.NewRetryer(o.RetryMaxAttempts)
+		}
+	})
+	return &ebs{settings: p.settings, fingerprint: p.fingerprint, log: s.log, clock: s.clock, client: client}
+}
+
+// ebs returns the state of the last Init that succeeded.
+func (s *snapshotter) ebs() (*ebs, error) {
+	if e := s.current.Load(); e != nil {
+		return e, nil
+	}
+	return nil, &fault.Error{Code: codeNotReady, What: "the snapshotter was used before its configuration"}
+}
+
+// GetVolumeInfo implements sdk.VolumeSnapshotter.
+func (s *snapshotter) GetVolumeInfo(ctx context.Context, volumeID, _ string) (string, int64, error) {
+	e, err := s.ebs()
+	if err != nil {
+		return "", 0, err
+	}
+	return e.volumeInfo(ctx, volumeID)
+}
+
+// CreateSnapshot implements sdk.VolumeSnapshotter. It does not wait for the
+// snapshot: the first one of a volume can take hours.
+func (s *snapshotter) CreateSnapshot(ctx context.Context, volumeID, _ string, tags map[string]string) (string, error) {
+	e, err := s.ebs()
+	if err != nil {
+		return "", err
+	}
+	return e.createSnapshot(ctx, volumeID, tags)
+}
+
+// DeleteSnapshot implements sdk.VolumeSnapshotter. Velero calls it without an id
+// for a snapshot that could not be created.
+func (s *snapshotter) DeleteSnapshot(ctx context.Context, snapshotID string) error {
+	e, err := s.ebs()
+	if err != nil || snapshotID == "" {
+		return err
+	}
+	return e.deleteSnapshot(ctx, snapshotID)
+}
+
+// CreateVolumeFromSnapshot implements sdk.VolumeSnapshotter. It waits for the
+// snapshot to be complete, and for the volume to be there.
+func (s *snapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
+	e, err := s.ebs()
+	if err != nil {
+		return "", err
+	}
+	return e.createVolume(ctx, snapshotID, volumeType, zone, iops)
+}
+
+// GetVolumeID implements sdk.VolumeSnapshotter.
+func (s *snapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
+	return volumeID(pv, s.log)
+}
+
+// SetVolumeID implements sdk.VolumeSnapshotter.
+func (s *snapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
+	e, err := s.ebs()
+	if err != nil {
+		return err
+	}
+	return e.setVolumeID(pv, id)
+}
+
+// clock is the time, which tests do not want to wait for.
+type clock interface {
+	Now() time.Time
+	// Sleep returns early, with the cause, when ctx ends.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+type machineClock struct{}
+
+func (machineClock) Now() time.Time { return time.Now() }
+
+func (machineClock) Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
