@@ -36,6 +36,7 @@ func TestNetworkFaults(t *testing.T) {
 		{"part reset for ever", "put", s3proxy.Always, part, s3proxy.ResetRequest(1 << 20), true, "connection reset"},
 		{"part slowed down", "put", tries, part, s3proxy.SlowDown(), false, ""},
 		{"parts slowed down for ever", "put", s3proxy.Always, part, s3proxy.SlowDown(), true, "S3_SERVER_BUSY"},
+		{"part stands still, then reset", "put", once, part, stalled, false, ""},
 		{"part accepted, answer lost", "put", once, part, answerLost, false, ""},
 		{"all parts throttled", "put", s3proxy.Always, s3proxy.Operations("UploadPart"), throttled, false, ""},
 		{"begin reset", "put", once, s3proxy.Operations("CreateMultipartUpload"), s3proxy.ResetRequest(0), false, ""},
@@ -50,6 +51,7 @@ func TestNetworkFaults(t *testing.T) {
 		{"get reset for ever", "get", s3proxy.Always, download, s3proxy.ResetResponse(0), true, ""},
 		{"get cut short once", "get", once, download, cutShort(3 << 20), false, ""},
 		{"get slowed down", "get", tries, download, s3proxy.SlowDown(), false, ""},
+		{"get stands still, then reset", "get", once, download, stalled, false, ""},
 		{"get throttled", "get", s3proxy.Always, download, throttled, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,6 +86,13 @@ func TestNetworkFaults(t *testing.T) {
 			b.works(s)
 		})
 	}
+}
+
+// stalled says nothing for a while and then resets the connection, as a firewall
+// does that has forgotten it.
+func stalled(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	time.Sleep(2 * time.Second)
+	s3proxy.ResetRequest(0)(p, w, r)
 }
 
 // answerLost lets the server do its work and ends the connection in place of the

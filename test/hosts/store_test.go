@@ -68,7 +68,7 @@ func TestObjectStoreErrors(t *testing.T) {
 		h.mustDiscover()
 		store := h.plugin("ObjectStore", "velero.io/aws")
 		store.mustCall("Init", []any{location(t, minio, "nowhere")})
-		for _, size := range []int{1, 16<<10 + 1, 20 << 20} {
+		for _, size := range []int{1, 16<<10 + 1, 12 << 20} {
 			store.mustFail("PutObject", []any{"nowhere", "backups/a", random(size)}, "backups/a", "S3_NO_SUCH_BUCKET")
 		}
 		store.mustFail("ListObjects", []any{"nowhere", ""}, "S3_NO_SUCH_BUCKET")
@@ -92,8 +92,9 @@ func TestRestart(t *testing.T) {
 		disks.mustCall("Init", []any{map[string]string{"class": "fast"}})
 		for range 3 {
 			h.kill()
-			h.untilNoticed(func() error { return disks.call("GetVolumeInfo", []any{"d1", "z"}, nil, nil) })
-			h.untilNoticed(func() error { return store.call("ObjectExists", []any{bucket, "k"}, nil) })
+			// Calls fail until the client has noticed.
+			h.await(func() error { return disks.call("GetVolumeInfo", []any{"d1", "z"}, nil, nil) })
+			h.await(func() error { return store.call("ObjectExists", []any{bucket, "k"}, nil) })
 			var class string
 			disks.mustCall("GetVolumeInfo", []any{"d1", "z"}, &class, nil)
 			if class != "d1 in z is fast" {
@@ -102,18 +103,6 @@ func TestRestart(t *testing.T) {
 			mustKeep(t, store, bucket, "backups/b/k", random(1000))
 		}
 	})
-}
-
-// untilNoticed repeats a call until the client has noticed that the process is
-// gone: until then, calls fail.
-func (h *host) untilNoticed(call func() error) {
-	h.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for err := call(); err != nil; err = call() {
-		if time.Now().After(deadline) {
-			h.t.Fatal(err)
-		}
-	}
 }
 
 // location is the configuration that Velero makes of a backup storage location.

@@ -124,10 +124,11 @@ func (c *Cloud) nextID(prefix string) string {
 
 // Call is a request as it arrived, whatever came of it.
 type Call struct {
-	Service   string // ec2, sts, imds, pod-identity
+	Service   string // ec2, sts, s3, imds, pod-identity
 	Action    string
 	Form      map[string]string // parameters of EC2 and STS
 	AccessKey string            // "" for a request that is not signed
+	ARN       string            // of the caller, of s3 only
 	Time      time.Time         // in the cloud
 }
 
@@ -143,6 +144,13 @@ func (c *Cloud) Calls(action string) []Call {
 		}
 	}
 	return calls
+}
+
+// note keeps a call that no fault befalls.
+func (c *Cloud) note(call Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.record(call)
 }
 
 // record keeps a call and returns the fault that befalls it.

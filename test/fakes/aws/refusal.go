@@ -45,6 +45,14 @@ func writeSTSError(w http.ResponseWriter, r *Refusal) {
 	}{entry{kind, r.Code, r.Message}, requestID})
 }
 
+// writeS3Error writes an error in the form of S3.
+func writeS3Error(w http.ResponseWriter, r *Refusal) {
+	writeXML(w, r.Status, xml.Name{Local: "Error"}, struct {
+		Code, Message string
+		RequestID     string `xml:"RequestId"`
+	}{r.Code, r.Message, requestID})
+}
+
 func writeXML(w http.ResponseWriter, status int, name xml.Name, answer any) {
 	body := bytes.NewBufferString(xml.Header)
 	if err := xml.NewEncoder(body).EncodeElement(answer, xml.StartElement{Name: name}); err != nil {

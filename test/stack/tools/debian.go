@@ -8,13 +8,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
+
+// packageTimeout bounds the attempts to get a package, on a machine that
+// reaches no archive.
+const packageTimeout = 2 * time.Minute
 
 // unpackMissing returns the commands of a tool that comes from a package of
 // Debian's, which it unpacks below root if it is not there yet. Nothing is
 // installed. It returns no commands, and says why, where that is impossible.
 func (s source) unpackMissing(ctx context.Context, w io.Writer, root string) Commands {
 	if !s.built(root) {
+		ctx, cancel := context.WithTimeout(ctx, packageTimeout)
+		defer cancel()
 		if err := s.unpack(ctx, root); err != nil {
 			fmt.Fprintf(w, "stack: no %s, and no tests that need it: %v; install it by hand\n", s.tool, err)
 			return nil

@@ -27,6 +27,8 @@ func InstallNodeJS(ctx context.Context, w io.Writer) {
 	}
 	err := errors.New("only root may install packages")
 	if os.Geteuid() == 0 {
+		ctx, cancel := context.WithTimeout(ctx, packageTimeout)
+		defer cancel()
 		err = installPackage(ctx, "nodejs")
 	}
 	if err != nil {
