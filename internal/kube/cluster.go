@@ -119,10 +119,11 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 		for i := range page.Items {
 			visit(&page.Items[i])
 		}
-		options.Continue = page.GetContinue()
-		if options.Continue == "" || s.Limit > 0 {
+		next := page.GetContinue()
+		if next == "" || next == options.Continue || s.Limit > 0 {
 			return nil
 		}
+		options.Continue = next
 	}
 }
 

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -33,7 +30,7 @@ func (a *actions) backupImageStream(_ context.Context, item *unstructured.Unstru
 	case registry == "":
 		return sdk.BackupResult{}, noMigrationRegistry("Backup", t)
 	case hasLocalImages(item):
-		return sdk.BackupResult{}, notCopied()
+		return sdk.BackupResult{}, imagesNotCopied()
 	default:
 		annotate(item, migrationRegistryKey, registry)
 	}
@@ -55,7 +52,7 @@ func (a *actions) restoreImageStream(_ context.Context, in sdk.RestoreInput) (sd
 	case registry == "":
 		return sdk.RestoreResult{}, noMigrationRegistry("Restore", &r.task)
 	case hasLocalImages(original):
-		return sdk.RestoreResult{}, notCopied()
+		return sdk.RestoreResult{}, imagesNotCopied()
 	}
 	return sdk.RestoreResult{}, nil
 }
@@ -106,12 +103,4 @@ func hasLocalImages(stream *unstructured.Unstructured) bool {
 func isLocal(image, host string) bool {
 	found, _, _ := strings.Cut(image, "/")
 	return host != "" && found == host
-}
-
-func notCopied() error {
-	return &fault.Error{Code: images.CodeNotCopied, What: "its images are in the registry of the cluster, and images are not copied by this version"}
-}
-
-func noMigrationRegistry(kind string, t *task) error {
-	return &fault.Error{Code: images.CodeNoMigrationRegistry, What: fmt.Sprintf("%s %s of a migration names no registry for images", kind, t.Metadata.Name)}
 }

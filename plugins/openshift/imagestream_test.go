@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -41,16 +40,16 @@ func TestImageStream(t *testing.T) {
 	}{
 		{"images are off", "", plain, streamOf("", "local"), "", none, none},
 		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
-		{"local images", "true", plain, streamOf("", "local"), "", images.CodeNotCopied, images.CodeNotCopied},
+		{"local images", "true", plain, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
 		{"images elsewhere", "true", plain, streamOf("", "quay.io"), streamOf(toBucket, "quay.io"), none, none},
 		{"a host that begins the same", "true", plain, streamOf("", "localhost"), streamOf(toBucket, "localhost"), none, none},
 		{"no images", "true", plain, streamOf("", ""), streamOf(toBucket, ""), none, none},
 		{"left out by the stream", "true", plain, streamOf(skipped, "local"), "", none, none},
-		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, images.CodeNotCopied},
-		{"left out before", "true", plain, streamOf(asIs, "local"), "", images.CodeNotCopied, none},
-		{"migration", "", migration, streamOf("", "local"), "", images.CodeNotCopied, images.CodeNotCopied},
+		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, codeImagesNotCopied},
+		{"left out before", "true", plain, streamOf(asIs, "local"), "", codeImagesNotCopied, none},
+		{"migration", "", migration, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
 		{"migration, left out by the stream", "", migration, streamOf(skipped, "local"), "", none, none},
-		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", images.CodeNoMigrationRegistry, images.CodeNoMigrationRegistry},
+		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
 	} {
 		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.enabled)
 		got, _, err := backUp(t, offline(t), "19-is-backup", c.item, c.backup)
