@@ -206,6 +206,7 @@ func decoded(t *testing.T, item []byte) any {
 
 // TestSameAnswers calls both binaries.
 func TestSameAnswers(t *testing.T) {
+	t.Parallel()
 	b := built(t)
 	framework, moved := start(t, b.framework), start(t, b.moved)
 	codes := map[string]int{}
@@ -252,6 +253,7 @@ func entries(stderr string) map[string]int {
 
 // TestNothingReturned has answers that end a call of the framework in a panic.
 func TestNothingReturned(t *testing.T) {
+	t.Parallel()
 	moved := start(t, built(t).moved)
 	item := []byte(pod("return no output"))
 	for _, c := range []call{

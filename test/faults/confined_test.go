@@ -23,6 +23,9 @@ type limits struct {
 // namespace of its own.
 func confined(t testing.TB, l host.Launch, less limits) host.Launch {
 	t.Helper()
+	if servers.Isolation() == "loopback" && os.Geteuid() != 0 {
+		t.Skip("without namespaces nobody but root can mount: full disks, read-only roots and missing certificates are not tested")
+	}
 	text, err := json.Marshal(less)
 	if err != nil {
 		t.Fatal(err)

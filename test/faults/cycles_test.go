@@ -39,7 +39,9 @@ func TestThousandCycles(t *testing.T) {
 		t.Errorf("%d cycles took %v", cycles, took)
 	}
 	eventually(t, "the end of all processes", func() bool { return len(running(t)) == 0 })
-	eventually(t, "the end of all sockets", func() bool { return sockets(t) == 0 })
+	if servers.Isolation() != "loopback" { // where others may run plugins
+		eventually(t, "the end of all sockets", func() bool { return sockets(t) == 0 })
+	}
 	eventually(t, fmt.Sprintf("as many open files as the %d before", before), func() bool { return openFiles(t) <= before })
 }
 

@@ -125,7 +125,7 @@ func (a restoreAction) Execute(input *velero.RestoreItemActionExecuteInput) (*ve
 type restoreActionV2 struct{ action }
 
 func (a restoreActionV2) Execute(input *velero.RestoreItemActionExecuteInput) (*velero.RestoreItemActionExecuteOutput, error) {
-	return restoreAction{a.action}.Execute(input)
+	return restoreAction(a).Execute(input)
 }
 
 func (a restoreActionV2) Progress(operationID string, restore *velerov1.Restore) (velero.OperationProgress, error) {

@@ -30,7 +30,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: confine LIMITS PROGRAM ARGS...")
+		return errors.New("no limits or no program in the arguments")
 	}
 	var limits Limits
 	if err := json.Unmarshal([]byte(args[0]), &limits); err != nil {

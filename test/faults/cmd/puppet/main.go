@@ -113,7 +113,7 @@ func (s store) ObjectExists(ctx context.Context, _, _ string) (bool, error) {
 
 func (s store) GetObject(ctx context.Context, _, key string) (io.ReadCloser, error) {
 	if key == "endless" {
-		return endless{s.wires}, s.pull(ctx, "ObjectStore.GetObject")
+		return endless(s), s.pull(ctx, "ObjectStore.GetObject")
 	}
 	return io.NopCloser(strings.NewReader("the object " + key)), s.pull(ctx, "ObjectStore.GetObject")
 }
