@@ -1,13 +1,14 @@
 # Targets for people; `make help` lists them.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-PLUGINS := velero-plugin-for-aws
+PLUGINS := velero-plugin-for-aws velero-plugins
 ARCHES  := amd64 arm64 ppc64le s390x
 FUZZTIME ?= 1m
 SOAK ?= 1h
 
-# The sources of a binary: plugins/aws for velero-plugin-for-aws.
-source = ./plugins/$(patsubst velero-plugin-for-%,%,$(1))
+# The sources of a binary: plugins/aws for velero-plugin-for-aws, and
+# plugins/openshift for velero-plugins.
+source = ./plugins/$(patsubst velero-plugin-for-%,%,$(patsubst velero-plugins,openshift,$(1)))
 
 # grpcnotrace leaves out a package that keeps the linker from dropping dead code.
 GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)'

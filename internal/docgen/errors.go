@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
@@ -31,11 +32,13 @@ var catalogue = []area{
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
 	{"Credentials for images", registrysecret.Codes},
+	{"The Kubernetes API", kube.Codes},
 }
 
 // pluginCatalogue has the folders of the plugins that declare codes of their own.
 var pluginCatalogue = []struct{ title, dir string }{
 	{"EBS volumes and snapshots", "plugins/aws"},
+	{"Objects of OpenShift", "plugins/openshift"},
 }
 
 // allAreas returns the whole catalogue.

@@ -23,7 +23,7 @@ import (
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO) }
+func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.ControlPlane) }
 
 // TestAWSStrict checks the object store behind a server that refuses whatever
 // servers other than Amazon's refuse, and that can be broken.

@@ -1,0 +1,182 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+)
+
+// pageSize is how many objects one answer to a list holds at most; it bounds
+// the memory that a large namespace takes.
+const pageSize = 500
+
+// Cluster is a client of the Kubernetes API. It connects on first use. Methods
+// are safe for concurrent use.
+type Cluster struct {
+	connect func() (connection, error)
+}
+
+type connection struct {
+	objects dynamic.Interface
+	plain   *rest.RESTClient
+}
+
+// New returns a client of the cluster that load tells the configuration of. It
+// is asked once.
+func New(load func() (*rest.Config, error)) *Cluster {
+	return &Cluster{connect: sync.OnceValues(func() (connection, error) {
+		config, err := load()
+		if err != nil {
+			return connection{}, noConfig(err)
+		}
+		return dial(config)
+	})}
+}
+
+func dial(config *rest.Config) (connection, error) {
+	config = dynamic.ConfigFor(config)
+	transport, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return connection{}, err
+	}
+	objects, err := dynamic.NewForConfigAndClient(config, transport)
+	if err != nil {
+		return connection{}, err
+	}
+	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	plain, err := rest.UnversionedRESTClientForConfigAndClient(config, transport)
+	return connection{objects, plain}, err
+}
+
+func (c *Cluster) resource(resource schema.GroupVersionResource, namespace string) (dynamic.ResourceInterface, error) {
+	connection, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	if namespace == "" {
+		return connection.objects.Resource(resource), nil
+	}
+	return connection.objects.Resource(resource).Namespace(namespace), nil
+}
+
+// Get reads an object. It is nil when there is no such object, and when the
+// cluster does not have its API. No object has the name "".
+func (c *Cluster) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	if name == "" {
+		return nil, nil
+	}
+	client, err := c.resource(resource, namespace)
+	if err != nil {
+		return nil, err
+	}
+	object, err := client.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failure("reading", resource, namespace, name, err)
+	}
+	return object, nil
+}
+
+// Selection limits a list to some of the objects. Its zero value is all.
+type Selection struct {
+	Labels string // a label selector
+	Fields string // a field selector
+	Limit  int64  // how many objects at most; 0 is no limit
+}
+
+// Each calls visit with the objects of a kind in a namespace, or with those of
+// the whole cluster for "". It keeps no more than a page of them. A cluster
+// without that API has none.
+func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource, namespace string, s Selection, visit func(*unstructured.Unstructured)) error {
+	client, err := c.resource(resource, namespace)
+	if err != nil {
+		return err
+	}
+	options := metav1.ListOptions{LabelSelector: s.Labels, FieldSelector: s.Fields, Limit: pageSize}
+	if s.Limit > 0 {
+		options.Limit = s.Limit
+	}
+	for {
+		page, err := client.List(ctx, options)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return failure("listing", resource, namespace, "", err)
+		}
+		for i := range page.Items {
+			visit(&page.Items[i])
+		}
+		next := page.GetContinue()
+		if next == "" || next == options.Continue || s.Limit > 0 {
+			return nil
+		}
+		options.Continue = next
+	}
+}
+
+// Patch changes the fields of an object that patch has, as a JSON merge patch.
+// With a metadata.resourceVersion in it the object must not have changed since.
+func (c *Cluster) Patch(ctx context.Context, resource schema.GroupVersionResource, namespace, name string, patch map[string]any) error {
+	client, err := c.resource(resource, namespace)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	if _, err := client.Patch(ctx, name, types.MergePatchType, text, metav1.PatchOptions{}); err != nil {
+		return failure("changing", resource, namespace, name, err)
+	}
+	return nil
+}
+
+// Version returns the version of the Kubernetes API, such as 1.31.
+func (c *Cluster) Version(ctx context.Context) (Version, error) {
+	var answer struct{ Major, Minor, GitVersion string }
+	if err := c.read(ctx, "/version", &answer); err != nil {
+		return Version{}, err
+	}
+	return parseVersion(answer.Major, answer.Minor, answer.GitVersion)
+}
+
+// Groups returns the API groups that the cluster serves.
+func (c *Cluster) Groups(ctx context.Context) (map[string]bool, error) {
+	var answer struct{ Groups []struct{ Name string } }
+	if err := c.read(ctx, "/apis", &answer); err != nil {
+		return nil, err
+	}
+	groups := make(map[string]bool, len(answer.Groups))
+	for _, g := range answer.Groups {
+		groups[g.Name] = true
+	}
+	return groups, nil
+}
+
+func (c *Cluster) read(ctx context.Context, path string, into any) error {
+	connection, err := c.connect()
+	if err != nil {
+		return err
+	}
+	body, err := connection.plain.Get().AbsPath(path).DoRaw(ctx)
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	if err != nil {
+		return coded("reading "+path, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package kube_test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+)
+
+var servers stack.Stack
+
+func TestMain(m *testing.M) { servers.Main(m, tools.ControlPlane) }
+
+var (
+	configMaps   = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	accounts     = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	imageStreams = schema.GroupVersionResource{Group: "image.openshift.io", Version: "v1", Resource: "imagestreams"}
+)
+
+func connect(t *testing.T, change func(*rest.Config)) *kube.Cluster {
+	config := rest.CopyConfig(servers.ControlPlane(t).Config)
+	change(config)
+	return kube.New(func() (*rest.Config, error) { return config, nil })
+}
+
+func TestCluster(t *testing.T) {
+	c := connect(t, func(*rest.Config) {})
+	ctx, namespace := t.Context(), servers.ControlPlane(t).NewNamespace(t)
+	if v, err := c.Version(ctx); err != nil || !v.AtLeast(kube.Version{Major: 1, Minor: 30}) || v.AtLeast(kube.Version{Major: 2}) {
+		t.Errorf("version %v, %v", v, err)
+	}
+	if groups, err := c.Groups(ctx); err != nil || !groups["apps"] || groups["image.openshift.io"] {
+		t.Errorf("groups %v, %v", groups, err)
+	}
+	if object, err := c.Get(ctx, configMaps, namespace, "kube-root-ca.crt"); err != nil || object.GetName() != "kube-root-ca.crt" {
+		t.Errorf("%v, %v", object, err)
+	}
+	for _, absent := range []struct {
+		resource schema.GroupVersionResource
+		name     string
+	}{{configMaps, "absent"}, {configMaps, ""}, {imageStreams, "absent"}} {
+		if object, err := c.Get(ctx, absent.resource, namespace, absent.name); object != nil || err != nil {
+			t.Errorf("%v: %v, %v", absent, object, err)
+		}
+	}
+	if err := c.Each(ctx, imageStreams, namespace, kube.Selection{}, func(*unstructured.Unstructured) { t.Error("visited") }); err != nil {
+		t.Errorf("list of an absent kind: %v", err)
+	}
+	annotations := func(value string) map[string]any { return map[string]any{"annotations": map[string]any{"a": value}} }
+	if err := c.Patch(ctx, accounts, namespace, "default", map[string]any{"metadata": annotations("b")}); err != nil {
+		t.Error(err)
+	}
+	if object, err := c.Get(ctx, accounts, namespace, "default"); err != nil || object.GetAnnotations()["a"] != "b" {
+		t.Errorf("after the patch: %v, %v", object, err)
+	}
+	old := annotations("c")
+	old["resourceVersion"] = "1"
+	if err := c.Patch(ctx, accounts, namespace, "default", map[string]any{"metadata": old}); !apierrors.IsConflict(err) {
+		t.Errorf("patch of another version: %v", err)
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	c := connect(t, func(c *rest.Config) { c.Impersonate.UserName = "nobody" })
+	_, getErr := c.Get(t.Context(), configMaps, "default", "a")
+	listErr := c.Each(t.Context(), configMaps, "default", kube.Selection{}, func(*unstructured.Unstructured) {})
+	patchErr := c.Patch(t.Context(), configMaps, "default", "a", map[string]any{})
+	for verb, err := range map[string]error{"get": getErr, "list": listErr, "patch": patchErr} {
+		if !kube.CodeForbidden.Is(err) || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "cannot "+verb) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// A long list comes in pages, of which no two are kept.
+func TestPages(t *testing.T) {
+	requests := 0
+	c := connect(t, func(c *rest.Config) {
+		c.Transport, c.TLSClientConfig = roundTripper(func(r *http.Request) (*http.Response, error) {
+			requests++
+			limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+			if err != nil || limit > 1000 {
+				t.Errorf("limit %d, %v", limit, err)
+			}
+			next := ""
+			if requests < 3 {
+				next = fmt.Sprintf("page-%d", requests)
+			}
+			if r.URL.Query().Get("continue") != "" && r.URL.Query().Get("continue") != fmt.Sprintf("page-%d", requests-1) {
+				t.Errorf("request %d continues %s", requests, r.URL.RawQuery)
+			}
+			body := fmt.Sprintf(`{"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"continue": %q}, "items": [{"metadata": {"name": "a"}}, {}]}`, next)
+			return &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: readCloser{strings.NewReader(body)}}, nil
+		}), rest.TLSClientConfig{}
+	})
+	visited := 0
+	if err := c.Each(t.Context(), configMaps, "x", kube.Selection{}, func(*unstructured.Unstructured) { visited++ }); err != nil || visited != 6 || requests != 3 {
+		t.Errorf("%d objects in %d requests, %v", visited, requests, err)
+	}
+	requests = 0
+	if err := c.Each(t.Context(), configMaps, "x", kube.Selection{Limit: 2}, func(*unstructured.Unstructured) {}); err != nil || requests != 1 {
+		t.Errorf("with a limit: %d requests, %v", requests, err)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{"major": "1", "minor": "31"}`:                          "1.31",
+		`{"major": "1", "minor": "11+"}`:                         "1.11",
+		`{"gitVersion": "v1.27.3+abc"}`:                          "1.27",
+		`{"major": "1", "minor": "", "gitVersion": "v1.28.0-a"}`: "1.28",
+		`{}`: "", `{"major": "x", "minor": "1"}`: "", `{"gitVersion": "v1"}`: "", `[`: "",
+	} {
+		c := connect(t, func(c *rest.Config) {
+			c.Transport, c.TLSClientConfig = roundTripper(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Request: r, Body: readCloser{strings.NewReader(answer)}}, nil
+			}), rest.TLSClientConfig{}
+		})
+		v, err := c.Version(t.Context())
+		if want == "" && !kube.CodeFailed.Is(err) || want != "" && (err != nil || v.String() != want) {
+			t.Errorf("%s: %v, %v", answer, v, err)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type readCloser struct{ *strings.Reader }
+
+func (readCloser) Close() error { return nil }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// A build gets config maps of its own, which hold certificates of the cluster.
+// In another cluster they would break the build of the same name.
+
+// backupConfigMap marks the config maps of builds.
+func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+	name := item.GetName()
+	pod, owned := owner(item, "Pod")
+	if !owned || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || hasAnnotation(item, skipBuildConfigMapKey) {
+		return sdk.BackupResult{}, nil
+	}
+	t, err := backupOf(b)
+	if err != nil {
+		return sdk.BackupResult{}, err
+	}
+	all, err := a.podsIn(ctx, t, item.GetNamespace())
+	if err != nil {
+		slog.Warn("the owner of a config map cannot be read and counts as no build", "item", describe(item), "error", err)
+	}
+	if slices.ContainsFunc(all, func(p podFacts) bool { return p.name == pod && p.build }) {
+		annotate(item, skipBuildConfigMapKey, "true")
+	}
+	return sdk.BackupResult{}, nil
+}
+
+// restoreConfigMap leaves out the marked ones and, as old backups have no marks,
+// those that look like them.
+func (a *actions) restoreConfigMap(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	marked, err := strconv.ParseBool(annotation(in.Item, skipBuildConfigMapKey))
+	if err != nil {
+		marked = ofBuild(backedUp(in))
+	}
+	return sdk.RestoreResult{Skip: marked}, nil
+}
+
+// ofBuild reports whether a config map has the name and the owner of one that a
+// build was given.
+func ofBuild(configMap *unstructured.Unstructured) bool {
+	pod, _ := owner(configMap, "Pod")
+	build, ok := strings.CutSuffix(pod, "-build")
+	if !ok || build == "" {
+		return false
+	}
+	switch strings.TrimPrefix(configMap.GetName(), build) {
+	case "-ca", "-global-ca", "-sys-config":
+		return strings.HasPrefix(configMap.GetName(), build)
+	}
+	return false
+}

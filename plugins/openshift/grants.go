@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// grants is which constraints the roles of a scope, a namespace or the cluster,
+// let their users use, and who has which role.
+type grants struct {
+	constraints map[string][]string // of roles, by name
+	bindings    []binding
+}
+
+type binding struct {
+	kind, role string
+	subjects   []subject
+}
+
+type subject struct{ kind, namespace, name string }
+
+func (s subject) is(account serviceAccount) bool {
+	switch s.kind {
+	case "ServiceAccount":
+		return s.namespace == account.namespace && s.name == account.name
+	case "User":
+		return account.isUser(s.name)
+	case "Group":
+		return account.isIn(s.name)
+	}
+	return false
+}
+
+// grantedConstraints returns the constraints that roles let an account use by
+// their names. Roles with every constraint, those of administrators, say
+// nothing about what the account's pods need.
+func (a *actions) grantedConstraints(ctx context.Context, t *task, account serviceAccount) (map[string]bool, error) {
+	ofCluster, err := a.grantsIn(ctx, t, "", clusterRoles, clusterRoleBindings)
+	if err != nil {
+		return nil, err
+	}
+	ofNamespace, err := a.grantsIn(ctx, t, account.namespace, roles, roleBindings)
+	if err != nil {
+		return nil, err
+	}
+	granted := map[string]bool{}
+	for _, b := range slices.Concat(ofCluster.bindings, ofNamespace.bindings) {
+		if !slices.ContainsFunc(b.subjects, func(s subject) bool { return s.is(account) }) {
+			continue
+		}
+		from := ofNamespace
+		if b.kind == "ClusterRole" {
+			from = ofCluster
+		}
+		for _, name := range from.constraints[b.role] {
+			granted[name] = true
+		}
+	}
+	return granted, nil
+}
+
+func (a *actions) grantsIn(ctx context.Context, t *task, namespace string, roles, bindings schema.GroupVersionResource) (grants, error) {
+	return a.grants.Get(ctx, t.key(namespace), func(ctx context.Context) (grants, error) {
+		found := grants{constraints: map[string][]string{}}
+		err := a.cluster.Each(ctx, roles, namespace, kube.Selection{}, func(role *unstructured.Unstructured) {
+			if names := usableConstraints(role); names != nil {
+				found.constraints[role.GetName()] = names
+			}
+		})
+		if err != nil {
+			return found, err
+		}
+		err = a.cluster.Each(ctx, bindings, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+			found.bindings = append(found.bindings, readBinding(object))
+		})
+		return found, err
+	})
+}
+
+func usableConstraints(role *unstructured.Unstructured) []string {
+	var names []string
+	for rule := range each(listAt(role.Object, "rules")) {
+		has := func(field, value string) bool {
+			return slices.ContainsFunc(slices.Collect(texts(listAt(rule, field))), func(v string) bool { return v == value || v == "*" })
+		}
+		if has("verbs", "use") && has("apiGroups", securityGroup) && has("resources", securityContextConstraints.Resource) {
+			names = slices.AppendSeq(names, texts(listAt(rule, "resourceNames")))
+		}
+	}
+	return names
+}
+
+func readBinding(object *unstructured.Unstructured) binding {
+	b := binding{kind: textAt(object.Object, "roleRef", "kind"), role: textAt(object.Object, "roleRef", "name")}
+	for s := range each(listAt(object.Object, "subjects")) {
+		b.subjects = append(b.subjects, subject{textAt(s, "kind"), textAt(s, "namespace"), textAt(s, "name")})
+	}
+	return b
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"path"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// hookResource is an element of spec.hooks.resources of a Restore.
+type hookResource struct {
+	IncludedNamespaces, ExcludedNamespaces []string
+	IncludedResources, ExcludedResources   []string
+	LabelSelector                          *metav1.LabelSelector
+	PostHooks                              []postHook
+}
+
+type postHook struct {
+	Exec *struct {
+		ExecTimeout metav1.Duration
+	}
+	Init *struct{}
+}
+
+// hookedBy reports whether annotations ask for a hook when the pod is restored.
+func hookedBy(annotations fields) bool {
+	_, command := annotations[postHookCommandKey]
+	_, container := annotations[initHookImageKey]
+	return command || container
+}
+
+// postHooks returns the hooks of the Restore that run in a pod. Namespaces of
+// hooks may be those of the backup or those that are restored to.
+func (r *restore) postHooks(namespace string, podLabels labels.Set) []postHook {
+	var hooks []postHook
+	for _, h := range r.Spec.Hooks.Resources {
+		selected := includes(h.IncludedNamespaces, h.ExcludedNamespaces, namespace, r.target(namespace)) &&
+			includes(h.IncludedResources, h.ExcludedResources, "pods", "pod", "po")
+		if selected && matches(h.LabelSelector, podLabels) {
+			hooks = append(hooks, h.PostHooks...)
+		}
+	}
+	return hooks
+}
+
+// includes reports whether any of the names is included, and none excluded. An
+// empty list includes everything.
+func includes(included, excluded []string, names ...string) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(pattern string) bool {
+			return slices.ContainsFunc(names, func(name string) bool {
+				ok, err := path.Match(pattern, name)
+				return ok && err == nil
+			})
+		})
+	}
+	return (len(included) == 0 || in(included)) && !in(excluded)
+}
+
+// matches reports whether a selector selects labels. Without a selector all are;
+// a selector that cannot be read, which Velero refuses too, selects none.
+func matches(selector *metav1.LabelSelector, podLabels labels.Set) bool {
+	if selector == nil {
+		return true
+	}
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && s.Matches(podLabels)
+}

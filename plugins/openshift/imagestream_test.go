@@ -1,0 +1,188 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// streamOf is an image stream with those annotations and one image of that host.
+func streamOf(annotations, host string) string {
+	if host != "" {
+		host = "{image: sha256:aa, dockerImageReference: " + host + "/shop/app@sha256:aa}"
+	}
+	return "{kind: ImageStream, metadata: {name: app, annotations: {openshift.io/backup-registry-hostname: local" + annotations +
+		"}}, spec: {tags: [{name: v1}]}, status: {tags: [{tag: v1, items: [" + host + "]}]}}"
+}
+
+// What becomes of the images is decided without a look at them, and images that
+// would have to be copied are an error, never a backup without them.
+func TestImageStream(t *testing.T) {
+	const (
+		plain     = "{metadata: {name: x}}"
+		migration = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: reg}}}"
+		nowhere   = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}}}"
+		disabled  = `{metadata: {name: x, annotations: {migration.openshift.io/disable-image-copy: "true"}}}`
+		skipped   = `, openshift.io/skip-image-copy: "true"`
+		asIs      = `, migration.openshift.io/disable-image-copy: "true"`
+		toBucket  = `, openshift.io/migration-registry: "bsl://"`
+	)
+	withoutImages := strings.Replace(strings.Replace(streamOf(asIs, ""), "tags: [{name: v1}]", "tags: []", 1), "tags: [{tag: v1, items: []}]", "tags: []", 1)
+	none := fault.Code{}
+	for _, c := range []struct {
+		what, enabled, backup, item, backedUp string
+		backupErr, restoreErr                 fault.Code
+	}{
+		{"images are off", "", plain, streamOf("", "local"), "", none, none},
+		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
+		{"local images", "true", plain, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
+		{"images elsewhere", "true", plain, streamOf("", "quay.io"), streamOf(toBucket, "quay.io"), none, none},
+		{"a host that begins the same", "true", plain, streamOf("", "localhost"), streamOf(toBucket, "localhost"), none, none},
+		{"no images", "true", plain, streamOf("", ""), streamOf(toBucket, ""), none, none},
+		{"left out by the stream", "true", plain, streamOf(skipped, "local"), "", none, none},
+		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, codeImagesNotCopied},
+		{"left out before", "true", plain, streamOf(asIs, "local"), "", codeImagesNotCopied, none},
+		{"migration", "", migration, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
+		{"migration, left out by the stream", "", migration, streamOf(skipped, "local"), "", none, none},
+		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
+	} {
+		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.enabled)
+		got, _, err := backUp(t, offline(t), "19-is-backup", c.item, c.backup)
+		if (err != nil) != (c.backupErr != none) || err != nil && (!c.backupErr.Is(err) || !strings.Contains(err.Error(), "ImageStream app")) {
+			t.Errorf("%s: backup: %v", c.what, err)
+		}
+		want := c.backedUp
+		if want == "" {
+			want = c.item
+		}
+		mustEqual(t, c.what, got, object(t, want))
+		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID}
+		rc.run(t, offline(t), "19-is-restore")
+	}
+}
+
+// imageAPI answers for image streams and their tags, which no custom resource
+// can stand in for.
+func imageAPI(t *testing.T, objects map[string]string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, ok := objects[strings.TrimPrefix(r.URL.Path, "/apis/image.openshift.io/v1/namespaces/")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if _, err := w.Write(asJSON(t, text)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+const shopStreams = `
+apiVersion: image.openshift.io/v1
+kind: ImageStreamList
+items:
+- {metadata: {name: app}, spec: {tags: [{name: latest, from: {kind: ImageStreamTag, name: "app:v1"}}, {name: later}]},
+   status: {tags: [{tag: latest, items: [{image: "sha256:aa"}]}, {tag: v1, items: [{image: "sha256:aa"}, {image: "sha256:00"}]}]}}
+- {metadata: {name: base}, spec: {tags: [{name: v2, from: {kind: DockerImage, name: quay.io/x}}]}, status: {tags: [{tag: v2, items: [{image: "sha256:bb"}]}]}}
+`
+
+func TestImageStreamTagBackup(t *testing.T) {
+	a := actionsAt(t, imageAPI(t, map[string]string{"shop/imagestreams": shopStreams}))
+	item := func(from, annotations string) string {
+		return "{kind: ImageStreamTag, metadata: {name: 'app:x', namespace: shop" + annotations + "}, tag: {from: {" + from + "}}}"
+	}
+	related := func(name string) string {
+		return ", annotations: {migration.openshift.io/related-istag: '" + name + "', migration.openshift.io/related-istag-ns: shop}"
+	}
+	for _, c := range []struct{ what, from, related string }{
+		{"tag", "kind: ImageStreamTag, name: 'app:v1'", "app:v1"},
+		{"tag with its namespace", "kind: ImageStreamTag, name: 'base:v2', namespace: shop", "base:v2"},
+		{"tag without an image", "kind: ImageStreamTag, name: 'app:later'", "app:later"},
+		{"no such tag", "kind: ImageStreamTag, name: 'app:v9'", ""},
+		{"no such stream", "kind: ImageStreamTag, name: 'gone:v1'", ""},
+		{"another namespace", "kind: ImageStreamTag, name: 'app:v1', namespace: other", ""},
+		{"image", "kind: ImageStreamImage, name: 'app@sha256:aa'", "app:v1"},
+		{"imported image", "kind: ImageStreamImage, name: 'app@sha256:bb'", "base:v2"},
+		{"old image", "kind: ImageStreamImage, name: 'app@sha256:00'", ""},
+		{"no digest", "kind: ImageStreamImage, name: app", ""},
+		{"external", "kind: DockerImage, name: quay.io/a/b", ""},
+	} {
+		want := item(c.from, "")
+		if c.related != "" {
+			want = item(c.from, related(c.related))
+		}
+		got, result, err := backUp(t, a, "04-imagestreamtag-backup", item(c.from, related("app:stale")), "{metadata: {uid: b}}")
+		if err != nil || result.AdditionalItems != nil {
+			t.Errorf("%s: %v, %v", c.what, result, err)
+		}
+		mustEqual(t, c.what, got, object(t, want))
+	}
+}
+
+func TestImageStreamTagRestore(t *testing.T) {
+	present := map[string]string{
+		"copy/imagestreams/whole": "{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: whole}, spec: {tags: [{name: v1}]}}",
+	}
+	item := func(name, from, host, annotations string) string {
+		return "{kind: ImageStreamTag, metadata: {name: '" + name + "', namespace: shop, annotations: {openshift.io/backup-registry-hostname: local" + annotations +
+			"}}, tag: {" + from + "}, image: {dockerImageReference: " + host + "/shop/app@sha256:aa}}"
+	}
+	const followed = ", migration.openshift.io/related-istag: 'app:v1', migration.openshift.io/related-istag-ns: shop"
+	for _, c := range []struct {
+		restoreCase
+		related []sdk.ResourceIdentifier
+	}{
+		{restoreCase{what: "local", item: item("app:v1", "", "local", ""), skip: true}, nil},
+		{restoreCase{what: "external", item: item("app:v1", "", "quay.io", "")}, nil},
+		{restoreCase{what: "the stream has it", item: item("whole:v1", "", "quay.io", ""), skip: true}, nil},
+		{restoreCase{what: "the stream lacks it", item: item("whole:v2", "", "quay.io", "")}, nil},
+		{restoreCase{what: "follows a tag",
+			item: item("app:latest", "annotations: {a: b}, x: 1, from: {kind: ImageStreamTag, name: 'app:v1', namespace: shop}", "local", followed),
+			want: item("app:latest", "x: 1, from: {kind: ImageStreamTag, name: 'app:v1', namespace: copy}", "local", followed)},
+			[]sdk.ResourceIdentifier{{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: "app:v1"}}},
+		{restoreCase{what: "image of its own namespace", item: item("app:v1", "from: {kind: ImageStreamImage, name: 'app@b'}", "local", ""), skip: true}, nil},
+		{restoreCase{what: "image of another namespace", item: item("app:v1", "from: {kind: ImageStreamImage, name: 'app@b', namespace: other}", "local", "")}, nil},
+		{restoreCase{what: "empty", item: "kind: ImageStreamTag"}, nil},
+	} {
+		c.restore = "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}"
+		result := c.run(t, actionsAt(t, imageAPI(t, present)), "04-imagestreamtag-restore")
+		if !slices.Equal(result.AdditionalItems, c.related) || result.WaitForAdditionalItems == c.skip {
+			t.Errorf("%s: %+v", c.what, result)
+		}
+	}
+}
+
+func TestImageStreamTagsReady(t *testing.T) {
+	a := actionsAt(t, imageAPI(t, map[string]string{
+		"copy/imagestreamtags/app:v1": "{apiVersion: image.openshift.io/v1, kind: ImageStreamTag, metadata: {name: 'app:v1'}}",
+		"copy/imagestreams/broken": `{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: broken}, status: {tags: [
+{tag: v1, conditions: [{type: ImportSuccess, status: "False"}]}, {tag: v2, conditions: []}]}}`,
+	}))
+	ready := find[sdk.ItemsReadiness](t, a, "04-imagestreamtag-restore")
+	for names, want := range map[string]bool{
+		"": true, "app:v1": true, "app:v2": false, "app:v1 app:v2": false,
+		"broken:v1": true, "broken:v2": false, "broken:v3": false, "gone:v1": false,
+	} {
+		items := []sdk.ResourceIdentifier{{Group: "apps", Resource: "deployments", Namespace: "shop", Name: "foreign"}}
+		for name := range strings.FieldsSeq(names) {
+			items = append(items, sdk.ResourceIdentifier{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: name})
+		}
+		got, err := ready.ItemsReady(t.Context(), items, sdk.NewRestore(asJSON(t, "{spec: {namespaceMapping: {shop: copy}}}")))
+		if got != want || err != nil {
+			t.Errorf("%q: %t, %v", names, got, err)
+		}
+	}
+	broken := actionsAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, "{}")
+	}))
+	items := []sdk.ResourceIdentifier{{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: "app:v1"}}
+	if got, err := find[sdk.ItemsReadiness](t, broken, "04-imagestreamtag-restore").ItemsReady(t.Context(), items, sdk.NewRestore([]byte("{}"))); got || err != nil {
+		t.Errorf("with an API that fails: %t, %v", got, err)
+	}
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// A tag of an image stream may follow another tag, which then has to be restored
+// before it.
+
+// backupImageStreamTag notes the tag that this one follows.
+func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+	removeAnnotation(item, relatedTagKey)
+	removeAnnotation(item, relatedTagNSKey)
+	from := fieldsAt(item.Object, "tag", "from")
+	kind, name := textAt(from, "kind"), textAt(from, "name")
+	if kind != "ImageStreamTag" && kind != "ImageStreamImage" {
+		return sdk.BackupResult{}, nil
+	}
+	t, err := backupOf(b)
+	if err != nil {
+		return sdk.BackupResult{}, err
+	}
+	namespace := textAt(from, "namespace")
+	if namespace == "" {
+		namespace = item.GetNamespace()
+	}
+	streams, err := a.streamsIn(ctx, t, namespace)
+	if err != nil {
+		return sdk.BackupResult{}, err
+	}
+	related := name
+	if kind == "ImageStreamImage" {
+		_, digest, _ := strings.Cut(name, "@")
+		related = streams.tagged(digest)
+	} else if !streams.has(name) {
+		related = ""
+	}
+	if related != "" {
+		annotate(item, relatedTagKey, related)
+		annotate(item, relatedTagNSKey, namespace)
+	}
+	return sdk.BackupResult{}, nil
+}
+
+// streams are the image streams of a namespace.
+type streams []stream
+
+type stream struct {
+	name string
+	tags []tag
+}
+
+type tag struct {
+	name   string
+	image  string // the digest that it stands for, "" if there is none
+	source bool   // it is no reference to another tag or image of the cluster
+	failed bool   // its image could not be imported
+}
+
+func (a *actions) streamsIn(ctx context.Context, t *task, namespace string) (streams, error) {
+	return a.streams.Get(ctx, t.key(namespace), func(ctx context.Context) (streams, error) {
+		var all streams
+		err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+			all = append(all, readStream(object))
+		})
+		return all, err
+	})
+}
+
+func readStream(object *unstructured.Unstructured) stream {
+	s := stream{name: object.GetName()}
+	reference := map[string]bool{}
+	for t := range each(listAt(object.Object, "spec", "tags")) {
+		kind := textAt(t, "from", "kind")
+		reference[textAt(t, "name")] = kind != "" && kind != "DockerImage"
+	}
+	for t := range each(listAt(object.Object, "status", "tags")) {
+		name := textAt(t, "tag")
+		s.tags = append(s.tags, tag{name: name, image: currentImage(t), source: !reference[name], failed: importFailed(t)})
+		delete(reference, name)
+	}
+	for name := range reference {
+		s.tags = append(s.tags, tag{name: name})
+	}
+	return s
+}
+
+func currentImage(tag fields) string {
+	for item := range each(listAt(tag, "items")) {
+		return textAt(item, "image")
+	}
+	return ""
+}
+
+func importFailed(tag fields) bool {
+	for condition := range each(listAt(tag, "conditions")) {
+		if textAt(condition, "type") == "ImportSuccess" && textAt(condition, "status") == "False" {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the tag of that name, STREAM:TAG.
+func (s streams) find(name string) (tag, bool) {
+	streamName, tagName, _ := strings.Cut(name, ":")
+	for _, stream := range s {
+		if stream.name != streamName {
+			continue
+		}
+		for _, t := range stream.tags {
+			if t.name == tagName {
+				return t, true
+			}
+		}
+	}
+	return tag{}, false
+}
+
+func (s streams) has(name string) bool {
+	_, ok := s.find(name)
+	return ok
+}
+
+// tagged returns the first tag that stands for an image by itself.
+func (s streams) tagged(image string) string {
+	for _, stream := range s {
+		for _, t := range stream.tags {
+			if t.source && t.image == image && image != "" {
+				return stream.name + ":" + t.name
+			}
+		}
+	}
+	return ""
+}
+
+// restoreImageStreamTag restores the tags that do not come with the image of
+// their stream: those that follow others, and those of images elsewhere.
+func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	r, err := restoreOf(in.Restore)
+	if err != nil {
+		return sdk.RestoreResult{}, err
+	}
+	item := in.Item
+	if present, err := a.streamHasTag(ctx, r, item); err != nil || present {
+		return sdk.RestoreResult{Skip: true}, err
+	}
+	local := isLocal(textAt(item.Object, "image", "dockerImageReference"), annotation(item, backupRegistryHostKey))
+	reference := mapReference(r, item)
+	if local && !reference {
+		return sdk.RestoreResult{Skip: true}, nil
+	}
+	result := sdk.RestoreResult{WaitForAdditionalItems: true}
+	if related := annotation(item, relatedTagKey); related != "" {
+		result.AdditionalItems = []sdk.ResourceIdentifier{{
+			Group: imageGroup, Resource: imageStreamTags.Resource, Namespace: annotation(item, relatedTagNSKey), Name: related,
+		}}
+	}
+	return result, nil
+}
+
+// mapReference maps the namespace of what the tag follows, and reports whether
+// it follows anything.
+func mapReference(r *restore, item *unstructured.Unstructured) bool {
+	spec := fieldsAt(item.Object, "tag")
+	from := fieldsAt(spec, "from")
+	if from == nil {
+		return false
+	}
+	namespace := textAt(from, "namespace")
+	// What is known of the tag's import is of the cluster that was backed up.
+	delete(spec, "annotations")
+	editText(from, "namespace", r.target)
+	own := namespace == "" || namespace == item.GetNamespace()
+	return !own || textAt(from, "kind") != "ImageStreamImage"
+}
+
+// streamHasTag reports whether the image stream was restored together with the
+// tag: creating it then fails.
+func (a *actions) streamHasTag(ctx context.Context, r *restore, item *unstructured.Unstructured) (bool, error) {
+	streamName, _, _ := strings.Cut(item.GetName(), ":")
+	if streamName == "" {
+		return false, nil
+	}
+	namespace := r.target(item.GetNamespace())
+	found, err := a.streams.Get(ctx, r.key(namespace, streamName), func(ctx context.Context) (streams, error) {
+		object, err := a.cluster.Get(ctx, imageStreams, namespace, streamName)
+		if object == nil {
+			return nil, err
+		}
+		return streams{readStream(object)}, nil
+	})
+	return found.has(item.GetName()), err
+}
+
+// imageStreamTagsReady reports whether all the tags are there, or will not be.
+func (a *actions) imageStreamTagsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
+	r, err := restoreOf(owner)
+	if err != nil {
+		return false, err
+	}
+	for _, item := range items {
+		if item.Group != imageGroup || item.Resource != imageStreamTags.Resource {
+			continue
+		}
+		ready, err := a.tagReady(ctx, r.target(item.Namespace), item.Name)
+		if err != nil {
+			slog.Debug("a tag cannot be read and counts as not ready", "tag", item.Name, "error", err)
+		}
+		if !ready {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (a *actions) tagReady(ctx context.Context, namespace, name string) (bool, error) {
+	object, err := a.cluster.Get(ctx, imageStreamTags, namespace, name)
+	if err != nil || object != nil {
+		return object != nil, err
+	}
+	streamName, _, _ := strings.Cut(name, ":")
+	stream, err := a.cluster.Get(ctx, imageStreams, namespace, streamName)
+	if err != nil || stream == nil {
+		return false, err
+	}
+	t, ok := streams{readStream(stream)}.find(name)
+	return ok && t.failed, nil
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// OpenShift makes secrets with generated names for the service accounts of each
+// namespace. References to them are turned to those of the namespace that they
+// are restored to.
+
+// generatedPrefix returns the prefix of the name of a generated pull secret, or
+// "" for other names.
+func generatedPrefix(name string) string {
+	for _, prefix := range []string{"builder-dockercfg-", "default-dockercfg-", "deployer-dockercfg-"} {
+		if strings.HasPrefix(name, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// targetPullSecret returns the name of a pull secret in the namespace that is
+// restored to. It is empty if OpenShift has not made the secret, even after a
+// while.
+func (a *actions) targetPullSecret(ctx context.Context, r *restore, namespace, name string) (string, error) {
+	prefix := generatedPrefix(name)
+	if prefix == "" {
+		return name, nil
+	}
+	state, err := a.registryState(ctx, r)
+	if err != nil || state == registryOff {
+		return name, err
+	}
+	return a.awaitPullSecret(ctx, r, namespace, prefix, state)
+}
+
+// Pods are created as soon as they are restored, so their namespace must have
+// its secrets by then. That takes seconds, if it happens at all.
+const (
+	pullSecretTime = 5 * time.Minute
+	pullSecretPoll = time.Second
+)
+
+var errNoPullSecret = errors.New("OpenShift has not made the pull secret in time")
+
+// awaitPullSecret returns the generated secret with that prefix. The first to
+// ask for it in a namespace waits; all get the same answer.
+func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, prefix string, state registryState) (string, error) {
+	return a.pullSecrets.Get(ctx, r.key(namespace, prefix), func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, a.pullSecretTime, errNoPullSecret)
+		defer cancel()
+		for {
+			name, err := a.findPullSecret(ctx, namespace, prefix)
+			if name != "" || err != nil && context.Cause(ctx) != errNoPullSecret {
+				return name, err
+			}
+			if state == registryUnknown {
+				return "", nil
+			}
+			select {
+			case <-ctx.Done():
+				if cause := context.Cause(ctx); cause != errNoPullSecret {
+					return "", cause
+				}
+				return "", nil
+			case <-time.After(pullSecretPoll):
+			}
+		}
+	})
+}
+
+// findPullSecret returns the secret with that prefix which belongs to a service
+// account of the namespace.
+func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) (string, error) {
+	var candidates []*unstructured.Unstructured
+	err := a.cluster.Each(ctx, secrets, namespace, kube.Selection{Fields: "type=" + dockercfgType}, func(secret *unstructured.Unstructured) {
+		if strings.HasPrefix(secret.GetName(), prefix) {
+			candidates = append(candidates, secret)
+		}
+	})
+	if err != nil || len(candidates) == 0 {
+		return "", err
+	}
+	accounts := map[string]*unstructured.Unstructured{}
+	err = a.cluster.Each(ctx, serviceAccounts, namespace, kube.Selection{}, func(account *unstructured.Unstructured) {
+		accounts[account.GetName()] = account
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, secret := range candidates {
+		if belongs(secret, accounts) {
+			return secret.GetName(), nil
+		}
+	}
+	return "", nil
+}
+
+// belongs reports whether a secret was made for one of the service accounts.
+// Since OpenShift 4.16 the account names its secret, before that the secret
+// names its account.
+func belongs(secret *unstructured.Unstructured, accounts map[string]*unstructured.Unstructured) bool {
+	if name := annotation(secret, tokenAccountKey); name != "" {
+		account := accounts[name]
+		return account != nil && annotation(account, pullSecretRefKey) == secret.GetName()
+	}
+	uid := annotation(secret, accountUIDKey)
+	account := accounts[annotation(secret, accountNameKey)]
+	return account != nil && uid != "" && string(account.GetUID()) == uid
+}
+
+// swapPullSecrets swaps the references of a list such as imagePullSecrets and
+// returns what is left of it.
+func (a *actions) swapPullSecrets(ctx context.Context, r *restore, item *unstructured.Unstructured, references []any) ([]any, error) {
+	kept := make([]any, 0, len(references))
+	for _, element := range references {
+		reference, ok := element.(fields)
+		if !ok {
+			kept = append(kept, element)
+			continue
+		}
+		keep, err := a.swapPullSecret(ctx, r, item, reference)
+		if err != nil {
+			return nil, err
+		}
+		if keep {
+			kept = append(kept, element)
+		}
+	}
+	return kept, nil
+}
+
+// swapPullSecret swaps one reference to a secret. It reports false if that
+// leads nowhere after the restore and is to be dropped.
+func (a *actions) swapPullSecret(ctx context.Context, r *restore, item *unstructured.Unstructured, reference fields) (keep bool, err error) {
+	name := textAt(reference, "name")
+	target, err := a.targetPullSecret(ctx, r, r.target(item.GetNamespace()), name)
+	if err != nil {
+		return false, err
+	}
+	if target == "" {
+		slog.Warn("a reference to a generated pull secret is dropped, since the namespace has none of the kind",
+			"item", describe(item), "secret", name, "target", r.target(item.GetNamespace()))
+		return false, nil
+	}
+	if name != "" {
+		reference["name"] = target
+	}
+	return true, nil
+}
+
+// registryState is what a cluster tells of its registry.
+type registryState string
+
+const (
+	registryOn      registryState = "on"      // OpenShift makes pull secrets for it
+	registryOff     registryState = "off"     // and so it makes none
+	registryUnknown registryState = "unknown" // no OpenShift, or one without a cluster version
+)
+
+// registryState tells whether to expect pull secrets. Before 4.15 OpenShift made
+// them with the registry turned off as well.
+func (a *actions) registryState(ctx context.Context, r *restore) (registryState, error) {
+	return a.registries.Get(ctx, r.key(), func(ctx context.Context) (registryState, error) {
+		groups, err := a.apiGroups(ctx, &r.task)
+		if err != nil || !groups[configGroup] {
+			return registryUnknown, err
+		}
+		version, err := a.cluster.Get(ctx, clusterVersions, "", "version")
+		if version == nil {
+			return registryUnknown, err
+		}
+		if !since415(textAt(version.Object, "status", "desired", "version")) {
+			return registryOn, nil
+		}
+		if lacksRegistry(version) {
+			return registryOff, nil
+		}
+		config, err := a.cluster.Get(ctx, registryConfigs, "", "cluster")
+		if err != nil {
+			return "", err
+		}
+		if config == nil || textAt(config.Object, "spec", "managementState") == "Removed" {
+			return registryOff, nil
+		}
+		return registryOn, nil
+	})
+}
+
+// lacksRegistry reports whether the cluster was installed without the registry.
+func lacksRegistry(version *unstructured.Unstructured) bool {
+	has := func(capabilities string) bool {
+		return slices.Contains(slices.Collect(texts(listAt(version.Object, "status", "capabilities", capabilities))), "ImageRegistry")
+	}
+	return has("knownCapabilities") && !has("enabledCapabilities")
+}
+
+// since415 reports whether a release of OpenShift is 4.15 or later, as is one
+// that cannot be read.
+func since415(release string) bool {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
+		return true
+	}
+	return cmp.Or(cmp.Compare(major, 4), cmp.Compare(minor, 15)) >= 0
+}

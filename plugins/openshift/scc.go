@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// serviceAccount names an account.
+type serviceAccount struct{ namespace, name string }
+
+// isUser reports whether a user is the account. Without a name at its end it is
+// every account of the namespace.
+func (s serviceAccount) isUser(user string) bool {
+	const prefix = "system:serviceaccount:"
+	return user == prefix+s.namespace+":"+s.name || user == prefix+s.namespace
+}
+
+// isIn reports whether the account is a member of a group.
+func (s serviceAccount) isIn(group string) bool {
+	switch group {
+	case "system:authenticated", "system:serviceaccounts", "system:serviceaccounts:" + s.namespace:
+		return true
+	}
+	return false
+}
+
+// constraint is what decides who may use a SecurityContextConstraints.
+type constraint struct {
+	name          string
+	users, groups []string
+}
+
+// shipped are the constraints that every cluster has, so that they need not
+// come with a backup.
+var shipped = []string{
+	"anyuid", "hostaccess", "hostmount-anyuid", "hostmount-anyuid-v2", "hostnetwork", "hostnetwork-v2",
+	"insights-runtime-extractor-scc", "machine-api-termination-handler", "nested-container", "node-exporter",
+	"nonroot", "nonroot-v2", "privileged", "restricted", "restricted-v2", "restricted-v3",
+}
+
+// constraintsOf returns the names of the constraints that a service account may
+// use: those that name it, and, unless every cluster has them, those of its
+// groups and those that a role lets it use by name.
+func (a *actions) constraintsOf(ctx context.Context, t *task, account serviceAccount) ([]string, error) {
+	groups, err := a.apiGroups(ctx, t)
+	if err != nil || !groups[securityGroup] {
+		return nil, err
+	}
+	all, err := a.constraints.Get(ctx, t.key(), a.listConstraints)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	granted, err := a.grantedConstraints(ctx, t, account)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range all {
+		if slices.ContainsFunc(c.users, account.isUser) ||
+			!slices.Contains(shipped, c.name) && (slices.ContainsFunc(c.groups, account.isIn) || granted[c.name]) {
+			names = append(names, c.name)
+		}
+	}
+	return names, nil
+}
+
+func (a *actions) listConstraints(ctx context.Context) ([]constraint, error) {
+	var all []constraint
+	err := a.cluster.Each(ctx, securityContextConstraints, "", kube.Selection{}, func(scc *unstructured.Unstructured) {
+		all = append(all, constraint{
+			name:   scc.GetName(),
+			users:  slices.Collect(texts(listAt(scc.Object, "users"))),
+			groups: slices.Collect(texts(listAt(scc.Object, "groups"))),
+		})
+	})
+	return all, err
+}
+
+// restoreConstraint maps the namespaces in the users and groups.
+func (a *actions) restoreConstraint(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	r, err := restoreOf(in.Restore)
+	if err != nil || len(r.Spec.NamespaceMapping) == 0 {
+		return sdk.RestoreResult{}, err
+	}
+	before := slices.Collect(texts(listAt(in.Item.Object, "users")))
+	editTexts(listAt(in.Item.Object, "users"), r.targetUser)
+	editTexts(listAt(in.Item.Object, "groups"), r.targetGroup)
+	added := slices.DeleteFunc(slices.Collect(texts(listAt(in.Item.Object, "users"))), func(user string) bool {
+		return slices.Contains(before, user)
+	})
+	return sdk.RestoreResult{}, a.warnOfConstraint(ctx, in.Item.GetName(), added)
+}
+
+// warnOfConstraint warns if the cluster has the constraint already, so that
+// Velero leaves it as it is, without users that now need it.
+func (a *actions) warnOfConstraint(ctx context.Context, name string, users []string) error {
+	if len(users) == 0 || name == "" {
+		return nil
+	}
+	present, err := a.cluster.Get(ctx, securityContextConstraints, "", name)
+	if present == nil {
+		return err
+	}
+	has := slices.Collect(texts(listAt(present.Object, "users")))
+	missing := slices.DeleteFunc(users, func(user string) bool { return slices.Contains(has, user) })
+	if len(missing) > 0 {
+		slog.Warn("the SecurityContextConstraints exists and lacks users that the restored pods may need; add them with oc adm policy add-scc-to-user",
+			"constraint", name, "users", strings.Join(missing, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Each item that runs images is stamped with the release and the registry of
+// the clusters that it comes from and goes to. The actions behind this one read
+// the stamps in place of the cluster.
+
+func (a *actions) backupStamp(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+	t, err := backupOf(b)
+	if err != nil {
+		return sdk.BackupResult{}, err
+	}
+	return sdk.BackupResult{}, a.stamp(ctx, t, item, item.GetNamespace(), backupServerVersionKey, backupRegistryHostKey)
+}
+
+func (a *actions) restoreStamp(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	r, err := restoreOf(in.Restore)
+	if err != nil {
+		return sdk.RestoreResult{}, err
+	}
+	namespace := r.target(in.Item.GetNamespace())
+	return sdk.RestoreResult{}, a.stamp(ctx, &r.task, in.Item, namespace, restoreServerVersionKey, restoreRegistryHostKey)
+}
+
+func (a *actions) stamp(ctx context.Context, t *task, item *unstructured.Unstructured, namespace, versionKey, hostKey string) error {
+	version, err := a.versions.Get(ctx, t.key(), func(ctx context.Context) (kube.Version, error) { return a.cluster.Version(ctx) })
+	if err != nil {
+		return err
+	}
+	host, err := a.registryHost(ctx, t, namespace)
+	if err != nil {
+		return err
+	}
+	annotate(item, versionKey, version.String())
+	annotate(item, hostKey, host)
+	return nil
+}

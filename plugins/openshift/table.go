@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// actions has what the actions share. Its methods, the actions, are called
+// concurrently.
+type actions struct {
+	cluster  *kube.Cluster
+	settings func() (settings, error)
+	// pullSecretTime is how long a namespace may take to get its pull secrets.
+	pullSecretTime time.Duration
+
+	groups      kube.Memo[map[string]bool]
+	versions    kube.Memo[kube.Version]
+	hosts       kube.Memo[string]
+	registries  kube.Memo[registryState]
+	pullSecrets kube.Memo[string]
+	constraints kube.Memo[[]constraint]
+	grants      kube.Memo[grants]
+	pods        kube.Memo[[]podFacts]
+	paused      kube.Memo[map[string]bool]
+	streams     kube.Memo[streams]
+	backups     kube.Memo[bool]
+}
+
+func newActions(cluster *kube.Cluster) *actions {
+	return &actions{
+		cluster:  cluster,
+		settings: sync.OnceValues(readSettings),
+
+		pullSecretTime: pullSecretTime,
+		// A namespace in which OpenShift makes no secrets is waited for once.
+		pullSecrets: kube.Memo[string]{Lifetime: 24 * time.Hour},
+	}
+}
+
+// table is every action under its registered name, which backups refer to and
+// whose number gives the order in which Velero runs them.
+func (a *actions) table() []action {
+	return []action{
+		backup("01-common-backup-plugin", a.backupStamp, workloads...),
+		restores("01-common-restore-plugin", a.restoreStamp, workloads...),
+		backup("02-serviceaccount-backup-plugin", a.backupServiceAccount, "serviceaccounts"),
+		related("02-serviceaccount-iba-plugin", a.relatedToServiceAccount, "serviceaccounts"),
+		restores("02-serviceaccount-restore-plugin", a.restoreServiceAccount, "serviceaccounts"),
+		backup("03-pv-backup-plugin", a.backupVolume, "persistentvolumes"),
+		restores("03-pv-restore-plugin", a.restoreVolume, "persistentvolumes"),
+		restores("04-pvc-restore-plugin", a.restoreVolumeClaim, "persistentvolumeclaims"),
+		backup("04-imagestreamtag-backup-plugin", a.backupImageStreamTag, "imagestreamtags"),
+		waiting("04-imagestreamtag-restore-plugin", a.restoreImageStreamTag, a.imageStreamTagsReady, "imagestreamtags"),
+		restores("05-route-restore-plugin", a.restoreRoute, "routes"),
+		restores("06-build-restore-plugin", skip, "builds"),
+		backup("07-pod-backup-plugin", a.backupPod, "pods"),
+		restores("07-pod-restore-plugin", a.restorePod, "pods"),
+		backup("08-deploymentconfig-backup-plugin", a.backupDeploymentConfig, "deploymentconfigs"),
+		restores("08-deploymentconfig-restore-plugin", a.restoreDeploymentConfig, "deploymentconfigs"),
+		backup("09-replicationcontroller-backup-plugin", a.backupReplicationController, "replicationcontrollers"),
+		restores("09-replicationcontroller-restore-plugin", a.restoreReplicationController, "replicationcontrollers"),
+		restores("10-job-restore-plugin", a.restoreJob, "jobs"),
+		restores("11-daemonset-restore-plugin", a.restoreWorkload, "daemonsets.apps"),
+		restores("12-replicaset-restore-plugin", a.restoreWorkload, "replicasets.apps"),
+		restores("13-deployment-restore-plugin", a.restoreWorkload, "deployments.apps"),
+		restores("14-statefulset-restore-plugin", a.restoreWorkload, "statefulsets.apps"),
+		restores("15-service-restore-plugin", a.restoreService, "services"),
+		restores("16-cronjob-restore-plugin", a.restoreCronJob, "cronjobs"),
+		restores("17-buildconfig-restore-plugin", a.restoreBuildConfig, "buildconfigs"),
+		restores("18-secret-restore-plugin", a.restoreSecret, "secrets"),
+		backup("19-is-backup-plugin", a.backupImageStream, "imagestreams"),
+		restores("19-is-restore-plugin", a.restoreImageStream, "imagestreams"),
+		restores("20-SCC-restore-plugin", a.restoreConstraint, "securitycontextconstraints"),
+		restores("21-role-bindings-restore-plugin", a.restoreRoleBinding,
+			"rolebinding.authorization.openshift.io", "rolebindings.rbac.authorization.k8s.io"),
+		restores("22-cluster-role-bindings-restore-plugin", a.restoreClusterRoleBinding,
+			"clusterrolebinding.authorization.openshift.io", "clusterrolebindings.rbac.authorization.k8s.io"),
+		restores("23-imagetag-restore-plugin", skip, "imagetags"),
+		restores("24-horizontalpodautoscaler-restore-plugin", a.restoreAutoscaler, "horizontalpodautoscalers"),
+		backup("25-configmap-backup-plugin", a.backupConfigMap, "configmaps"),
+		restores("25-configmap-restore-plugin", a.restoreConfigMap, "configmaps"),
+		restores("26-nonadmin-restore-plugin", a.restoreNonAdmin, nonAdmin...),
+		operating("27-image-trigger-restore-plugin", imageTriggers{a},
+			"deployments.apps", "statefulsets.apps", "daemonsets.apps", "cronjobs", "jobs"),
+	}
+}
+
+// workloads are what runs images, or knows of them.
+var workloads = []string{
+	"pods",
+	"imagestreams", "imagestreams.image.openshift.io",
+	"imagestreamtags", "imagestreamtags.image.openshift.io",
+	"deployments", "deployments.apps", "deployments.extensions",
+	"deploymentconfigs", "deploymentconfigs.apps.openshift.io",
+	"statefulsets", "statefulsets.apps",
+	"daemonsets", "daemonsets.apps", "daemonsets.extensions",
+	"replicasets", "replicasets.apps", "replicasets.extensions",
+	"replicationcontroller",
+	"jobs", "jobs.batch",
+	"cronjobs", "cronjobs.batch",
+	"buildconfigs", "buildconfigs.build.openshift.io",
+}
+
+// An action is one row of the table: a name without its prefix, and an
+// implementation of one of the SDK's interfaces.
+type action struct {
+	name           string
+	implementation sdk.Applier
+}
+
+func register(p *sdk.Plugin, a *actions) {
+	for _, action := range a.table() {
+		name := "openshift.io/" + action.name
+		switch implementation := action.implementation.(type) {
+		case sdk.BackupItemAction:
+			p.BackupItemAction(name, implementation)
+		case sdk.RestoreItemAction:
+			p.RestoreItemAction(name, implementation)
+		case sdk.ItemBlockAction:
+			p.ItemBlockAction(name, implementation)
+		}
+	}
+}
+
+// The forms of an action, from a function and the resources that it is for. An
+// error of theirs names the item.
+
+type (
+	backupFunc  func(context.Context, *unstructured.Unstructured, *sdk.Backup) (sdk.BackupResult, error)
+	relatedFunc func(context.Context, *unstructured.Unstructured, *sdk.Backup) ([]sdk.ResourceIdentifier, error)
+	restoreFunc func(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
+	readyFunc   func(context.Context, []sdk.ResourceIdentifier, *sdk.Restore) (bool, error)
+)
+
+type on []string
+
+func (o on) AppliesTo(context.Context) (sdk.Selector, error) {
+	return sdk.Selector{IncludedResources: o}, nil
+}
+
+type backupAction struct {
+	on
+	do backupFunc
+}
+
+func backup(name string, do backupFunc, resources ...string) action {
+	return action{name, backupAction{resources, do}}
+}
+
+func (b backupAction) Backup(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) (sdk.BackupResult, error) {
+	result, err := b.do(ctx, item, owner)
+	return result, about(item, err)
+}
+
+type relatedAction struct {
+	on
+	do relatedFunc
+}
+
+func related(name string, do relatedFunc, resources ...string) action {
+	return action{name, relatedAction{resources, do}}
+}
+
+func (r relatedAction) RelatedItems(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
+	items, err := r.do(ctx, item, owner)
+	return items, about(item, err)
+}
+
+type restoreAction struct {
+	on
+	do restoreFunc
+}
+
+func restores(name string, do restoreFunc, resources ...string) action {
+	return action{name, restoreAction{resources, do}}
+}
+
+func (r restoreAction) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	result, err := r.do(ctx, in)
+	return result, about(in.Item, err)
+}
+
+type waitingAction struct {
+	restoreAction
+	ready readyFunc
+}
+
+func waiting(name string, do restoreFunc, ready readyFunc, resources ...string) action {
+	return action{name, waitingAction{restoreAction{resources, do}, ready}}
+}
+
+func (w waitingAction) ItemsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
+	return w.ready(ctx, items, owner)
+}
+
+// restoreOperation is a restore that goes on after the item is there.
+type restoreOperation interface {
+	begin(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
+	sdk.RestoreOperations
+}
+
+type operatingAction struct {
+	restoreAction
+	sdk.RestoreOperations
+}
+
+func operating(name string, o restoreOperation, resources ...string) action {
+	return action{name, operatingAction{restoreAction{resources, o.begin}, o}}
+}
+
+func about(item *unstructured.Unstructured, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", describe(item), err)
+}
+
+// skip is the restore of what has no place in another cluster.
+func skip(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error) {
+	return sdk.RestoreResult{Skip: true}, nil
+}

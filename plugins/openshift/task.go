@@ -1,0 +1,109 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// task is what a Backup and a Restore have in common.
+type task struct {
+	Metadata struct {
+		Name, Namespace, UID string
+		Labels, Annotations  map[string]string
+	}
+}
+
+// key returns the key under which what was looked up for the task is kept.
+func (t *task) key(parts ...string) string {
+	return strings.Join(append([]string{t.Metadata.UID, t.Metadata.Name}, parts...), "/")
+}
+
+// migration reports whether the migration toolkit runs the task. Everything
+// else is backup and restore by OADP or by hand.
+func (t *task) migration() bool { return t.Metadata.Labels[partOfLabel] == partOfMigration }
+
+func backupOf(b *sdk.Backup) (*task, error) {
+	t, err := sdk.Decode[task](b.Document)
+	if err != nil {
+		return nil, fmt.Errorf("the Backup that Velero sent: %w", err)
+	}
+	return t, nil
+}
+
+// restore is the Restore that an action works for.
+type restore struct {
+	task
+	Spec struct {
+		BackupName       string
+		NamespaceMapping map[string]string
+		Hooks            struct{ Resources []hookResource }
+	}
+}
+
+func restoreOf(r *sdk.Restore) (*restore, error) {
+	t, err := sdk.Decode[restore](r.Document)
+	if err != nil {
+		return nil, fmt.Errorf("the Restore that Velero sent: %w", err)
+	}
+	return t, nil
+}
+
+// target returns the namespace that the objects of a namespace are restored to.
+func (r *restore) target(namespace string) string {
+	if mapped := r.Spec.NamespaceMapping[namespace]; mapped != "" {
+		return mapped
+	}
+	return namespace
+}
+
+// accountNamespace is the place of the namespace in the names of service
+// account users: system:serviceaccount:NAMESPACE:NAME.
+const accountNamespace = 2
+
+// targetUser returns the name that a user has after the restore: those of
+// service accounts contain their namespace.
+func (r *restore) targetUser(user string) string {
+	parts := strings.Split(user, ":")
+	if len(parts) < accountNamespace+1 || len(parts) > accountNamespace+2 || parts[1] != "serviceaccount" {
+		return user
+	}
+	parts[accountNamespace] = r.target(parts[accountNamespace])
+	return strings.Join(parts, ":")
+}
+
+// targetGroup returns the name that a group has after the restore: that of the
+// service accounts of a namespace contains it.
+func (r *restore) targetGroup(group string) string {
+	parts := strings.Split(group, ":")
+	if len(parts) != accountNamespace+1 || parts[1] != "serviceaccounts" {
+		return group
+	}
+	parts[accountNamespace] = r.target(parts[accountNamespace])
+	return strings.Join(parts, ":")
+}
+
+// labelValue returns the restore's name as the value of a label, which holds 63
+// characters.
+func (r *restore) labelValue() string {
+	const longest, kept = 63, 57
+	name := r.Metadata.Name
+	if len(name) <= longest {
+		return name
+	}
+	return name[:kept] + fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:longest-kept]
+}
+
+// backedUp returns the item as it was backed up, or as it is now when that
+// cannot be read. Velero takes the owners and the status off the latter.
+func backedUp(in sdk.RestoreInput) *unstructured.Unstructured {
+	if in.FromBackup != nil {
+		if object, err := in.FromBackup.Object(); err == nil {
+			return object
+		}
+	}
+	return in.Item
+}
