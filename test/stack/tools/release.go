@@ -17,8 +17,7 @@ func (r VeleroRelease) Tool() Tool { return Tool("velero-" + r) }
 // Host runs plugins behind the release's plugin client; see test/hosts.
 func (r VeleroRelease) Host() Program { return Program("velero-host-" + r) }
 
-// Server is the Velero server. Older releases are left out, and the newest one
-// is VeleroServer.
+// Server is the Velero server of 1.14 or 1.16. That of 1.18 is VeleroServer.
 func (r VeleroRelease) Server() Program { return Program("velero-" + r) }
 
 // releaseDefinitions lists the tools of the releases.
