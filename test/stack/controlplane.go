@@ -61,9 +61,9 @@ func (s *Stack) ControlPlane(t testing.TB) *ControlPlane {
 }
 
 // StartControlPlane starts the servers and waits until new namespaces get
-// their service account.
+// their service account. Each call starts another cluster.
 func (s *Stack) StartControlPlane(ctx context.Context) (*ControlPlane, error) {
-	dir, err := s.folder("control-plane")
+	dir, err := s.controlPlaneFolder()
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +95,18 @@ func (s *Stack) StartControlPlane(ctx context.Context) (*ControlPlane, error) {
 		return nil, err
 	}
 	return c, c.manager.await(ctx, func(ctx context.Context) error { return c.namespaceReady(ctx, metav1.NamespaceDefault) })
+}
+
+// controlPlaneFolder makes the folder of one more control plane.
+func (s *Stack) controlPlaneFolder() (string, error) {
+	s.mu.Lock()
+	s.planes++
+	n := s.planes
+	s.mu.Unlock()
+	if n == 1 {
+		return s.folder("control-plane")
+	}
+	return s.folder(fmt.Sprintf("control-plane-%d", n))
 }
 
 func (c *ControlPlane) connect() error {

@@ -27,6 +27,7 @@ type Stack struct {
 	mu      sync.Mutex
 	servers []*server
 	ports   int // how many of stage.Ports are taken
+	planes  int // how many control planes were started
 
 	minio        shared[*MinIO]
 	versitygw    shared[*VersityGW]

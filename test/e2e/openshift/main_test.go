@@ -1,0 +1,26 @@
+// Package openshift backs up a namespace of OpenShift with the real Velero
+// server and the built plugins, and restores it into another namespace and
+// another cluster. Custom resources stand in for OpenShift's kinds.
+package openshift
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+)
+
+var update = flag.Bool("update", false, "write the golden files from what the test sees")
+
+var servers stack.Stack
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	servers.Main(m, tools.Core()...)
+}
+
+func plugins() []string {
+	return []string{cases.BuiltPlugin("../../..", "velero-plugin-for-aws"), cases.BuiltPlugin("../../..", "velero-plugins")}
+}
