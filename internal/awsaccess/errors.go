@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -115,7 +116,6 @@ var apiCodes = map[string]fault.Code{
 	"InvalidAccessKeyId":    CodeUnknownAccessKey,
 	"InvalidClientTokenId":  CodeUnknownAccessKey,
 	"UnrecognizedClient":    CodeUnknownAccessKey,
-	"AuthFailure":           CodeUnknownAccessKey,
 	"SignatureDoesNotMatch": CodeWrongSecretKey,
 	"ExpiredToken":          CodeExpiredToken,
 	"ExpiredTokenException": CodeExpiredToken,
@@ -144,6 +144,23 @@ func Answer(err error) smithy.APIError {
 		return nil
 	}
 	return api
+}
+
+// notAuthorized is what IAM writes where it does not encode it.
+var notAuthorized = regexp.MustCompile(`not authorized to perform: (\w+:\w+)(?: on resource: (\S+))?`)
+
+// Denied returns the action that a service names in its refusal, and the resource
+// if it names that too; else "".
+func Denied(err error) (action, resource string) {
+	api := Answer(err)
+	if api == nil {
+		return "", ""
+	}
+	m := notAuthorized.FindStringSubmatch(api.ErrorMessage())
+	if m == nil {
+		return "", ""
+	}
+	return m[1], m[2]
 }
 
 // Fault explains the error of a request as far as it is about credentials or the

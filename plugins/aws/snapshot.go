@@ -74,7 +74,7 @@ func (u unambiguous) IsErrorRetryable(err error) bool {
 }
 
 // findSnapshot returns the id of a snapshot of the volume, "" when there is none,
-// that was begun since then and has exactly these tags.
+// that was begun since then and has all of these tags.
 func (e *ebs) findSnapshot(ctx context.Context, volumeID string, tags map[string]string, since time.Time) (string, error) {
 	if len(tags) == 0 {
 		return "", nil // nothing tells it from another's
