@@ -63,6 +63,9 @@ func (s *Stack) NodeRefusal() error {
 	if _, err := s.Command(tools.RuncCLI); err != nil && s.stage.Commands[tools.Kubelet] != nil {
 		return errors.New("there is no runc; install it")
 	}
+	if err := cgroupsWritable(); err != nil {
+		return err
+	}
 	for _, folder := range layeredFolders() {
 		if rel, err := filepath.Rel(folder, s.stage.Dir); err == nil && filepath.IsLocal(rel) {
 			return fmt.Errorf("the run's folder %s is below %s, which the node replaces; set TMPDIR", s.stage.Dir, folder)
