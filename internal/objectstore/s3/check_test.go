@@ -291,7 +291,7 @@ func TestRegionDiscovery(t *testing.T) {
 					return
 				}
 				lists = append(lists, r)
-				io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+				io.WriteString(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
 			}))
 			defer server.Close()
 			t.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
@@ -379,7 +379,7 @@ func TestProxy(t *testing.T) {
 	var through []string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		through = append(through, r.URL.String())
-		io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+		io.WriteString(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
 	}))
 	defer proxy.Close()
 	t.Setenv("HTTP_PROXY", proxy.URL)
