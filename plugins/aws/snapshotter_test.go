@@ -235,6 +235,15 @@ func TestLostAnswer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a refusal after a lost answer counts", func(t *testing.T) {
+		s := newScene(t)
+		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Before(func() { s.Deny("ec2:CreateSnapshot") }))
+		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !codeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
+			t.Errorf("%v after %d requests", err, len(s.Calls("CreateSnapshot")))
+		}
+	})
 	t.Run("snapshots with other tags are others", func(t *testing.T) {
 		s := newScene(t)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
