@@ -287,7 +287,7 @@ func Plain(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		text := api.ErrorCode()
-		if msg := strings.TrimSuffix(api.ErrorMessage(), "."); msg != "" && msg != text {
+		if msg := strings.TrimSuffix(messageOf(api), "."); msg != "" && msg != text {
 			text += ": " + msg
 		}
 		var resp *awshttp.ResponseError
@@ -301,6 +301,16 @@ func Plain(err error) error {
 		return &plainError{request.Err.Error() + " (" + request.Op + " " + host(request.URL) + ")", err}
 	}
 	return err
+}
+
+// messageOf returns the message of an answer, without the long code in which IAM
+// repeats what it has said in words.
+func messageOf(api smithy.APIError) string {
+	words, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message: ")
+	if notAuthorized.MatchString(words) {
+		return words
+	}
+	return api.ErrorMessage()
 }
 
 // host returns the address in a URL, without a query that may hold a signature.

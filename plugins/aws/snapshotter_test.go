@@ -377,6 +377,9 @@ func TestErrors(t *testing.T) {
 			if !c.code.Is(err) {
 				t.Fatalf("error: %v", err)
 			}
+			if strings.Contains(err.Error(), "Encoded") != (name == "encoded message") {
+				t.Errorf("error with too much or too little: %v", err)
+			}
 			for _, says := range c.says {
 				if !strings.Contains(err.Error(), says) {
 					t.Errorf("%q is not in: %v", says, err)
