@@ -81,15 +81,16 @@ func (s *store) path(bucket, file string) (string, error) {
 // PutObject writes a file of another name, so that nobody sees it before it is
 // complete and on the disk.
 func (s *store) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
-	file, err := s.path(bucket, fileName(key))
+	root, err := s.path(bucket, "")
 	if err != nil {
 		return err
 	}
+	file := filepath.Join(root, fileName(key))
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	upload, err := os.CreateTemp(dir, partial)
+	upload, err := os.CreateTemp(root, partial)
 	if err != nil {
 		return err
 	}

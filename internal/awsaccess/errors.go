@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -115,7 +116,6 @@ var apiCodes = map[string]fault.Code{
 	"InvalidAccessKeyId":    CodeUnknownAccessKey,
 	"InvalidClientTokenId":  CodeUnknownAccessKey,
 	"UnrecognizedClient":    CodeUnknownAccessKey,
-	"AuthFailure":           CodeUnknownAccessKey,
 	"SignatureDoesNotMatch": CodeWrongSecretKey,
 	"ExpiredToken":          CodeExpiredToken,
 	"ExpiredTokenException": CodeExpiredToken,
@@ -144,6 +144,23 @@ func Answer(err error) smithy.APIError {
 		return nil
 	}
 	return api
+}
+
+// notAuthorized is what IAM writes where it does not encode it.
+var notAuthorized = regexp.MustCompile(`not authorized to perform: (\w+:\w+)(?: on resource: (\S+))?`)
+
+// Denied returns the action that a service names in its refusal, and the resource
+// if it names that too; else "".
+func Denied(err error) (action, resource string) {
+	api := Answer(err)
+	if api == nil {
+		return "", ""
+	}
+	m := notAuthorized.FindStringSubmatch(api.ErrorMessage())
+	if m == nil {
+		return "", ""
+	}
+	return m[1], m[2]
 }
 
 // Fault explains the error of a request as far as it is about credentials or the
@@ -270,7 +287,7 @@ func Plain(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		text := api.ErrorCode()
-		if msg := strings.TrimSuffix(api.ErrorMessage(), "."); msg != "" && msg != text {
+		if msg := strings.TrimSuffix(messageOf(api), "."); msg != "" && msg != text {
 			text += ": " + msg
 		}
 		var resp *awshttp.ResponseError
@@ -284,6 +301,16 @@ func Plain(err error) error {
 		return &plainError{request.Err.Error() + " (" + request.Op + " " + host(request.URL) + ")", err}
 	}
 	return err
+}
+
+// messageOf returns the message of an answer, without the long code in which IAM
+// repeats what it has said in words.
+func messageOf(api smithy.APIError) string {
+	words, _, _ := strings.Cut(api.ErrorMessage(), " Encoded authorization failure message: ")
+	if notAuthorized.MatchString(words) {
+		return words
+	}
+	return api.ErrorMessage()
 }
 
 // host returns the address in a URL, without a query that may hold a signature.

@@ -57,25 +57,10 @@ func checkPEM(name string, pem []byte) error {
 	return &fault.Error{Code: CodeCABundle, What: name + " holds no PEM certificate"}
 }
 
-// roots returns the certificates to verify against; nil stands for the system's.
-func (t Trust) roots() (*x509.CertPool, error) {
-	pem, err := t.Bundle()
-	if err != nil || len(pem) == 0 || t.SkipVerify {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		// A container may have no certificates of its own.
-		pool = x509.NewCertPool()
-	}
-	pool.AppendCertsFromPEM(pem)
-	return pool, nil
-}
-
 // HTTPClient returns a client for AWS services and stores that speak their
 // protocols. It obeys the proxy variables of the environment.
 func (t Trust) HTTPClient() (*awshttp.BuildableClient, error) {
-	roots, err := t.roots()
+	pem, err := t.Bundle()
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +69,16 @@ func (t Trust) HTTPClient() (*awshttp.BuildableClient, error) {
 		tr.DialContext = dial
 		tr.TLSClientConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			RootCAs:            roots,
 			InsecureSkipVerify: t.SkipVerify,
 			ClientSessionCache: tls.NewLRUClientSessionCache(0),
 		}
 		tr.TLSHandshakeTimeout = connectTime
+		if len(pem) > 0 && !t.SkipVerify {
+			a := newAuthorities(pem)
+			if tr.DialTLSContext = a.dialer(tr.TLSClientConfig); httpproxy.FromEnvironment().HTTPSProxy != "" {
+				tr.TLSClientConfig.RootCAs = a.all() // for connections through the proxy
+			}
+		}
 		tr.ResponseHeaderTimeout = headerTime
 		tr.IdleConnTimeout = idleConnTime
 		// Up to 32 parts at a time, twice that for what a retry leaves behind.

@@ -40,9 +40,9 @@ type Image struct {
 type File struct {
 	// Path is absolute. Its parents become folders.
 	Path string
-	// Source is the file on this machine. Whoever may execute it there may
-	// not matter: everybody may in the image if its owner may here. A file
-	// without a source is a folder that everybody may write to, as /tmp is.
+	// Source is the file on this machine. Everybody may read it in the image,
+	// and execute it if its owner may here. Without a source it is a folder that
+	// everybody may write to, as /tmp is.
 	Source string
 }
 

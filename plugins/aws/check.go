@@ -41,8 +41,8 @@ func (s *snapshotter) Checks(configuration map[string]string) ([]sdk.Check, erro
 // checker runs the steps of one check, in order.
 type checker struct {
 	*ebs
-	volumes   []types.Volume // some
-	snapshots []types.Snapshot
+	volumes   []types.Volume   // found by describe
+	snapshots []types.Snapshot // found by describe
 }
 
 // target returns the URL that requests go to.
@@ -76,8 +76,7 @@ func (c *checker) tls(ctx context.Context) (string, error) {
 	return c.trust.Connect(ctx, u)
 }
 
-// describe looks at what is there, preferably what belongs to Kubernetes: policies
-// may be limited to that.
+// describe looks at some of what is there.
 func (c *checker) describe(ctx context.Context) (string, error) {
 	const some = 100
 	volumes, err := c.client.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{MaxResults: aws.Int32(some)})
@@ -133,8 +132,9 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 	return strings.Join(permitted, ", ") + "; not known without a snapshot to try it on: " + strings.Join(unknown, ", "), nil
 }
 
-// example returns a volume and a snapshot to try permissions on, invented where
-// there is none.
+// example returns a volume and a snapshot to try permissions on: those of
+// Kubernetes and Velero if there are some, as policies may be limited to them, and
+// invented ones where there is none.
 func (c *checker) example() (types.Volume, types.Snapshot) {
 	volume := types.Volume{VolumeId: aws.String("vol-0123456789abcdef0"), AvailabilityZone: aws.String(c.region + "a")}
 	if len(c.volumes) > 0 {

@@ -48,7 +48,7 @@ func TestConfigErrors(t *testing.T) {
 		{map[string]string{"region": "r", "tags": "a=b&a=c"}, `"a" twice`},
 		{map[string]string{"region": "r", "tags": "aws:a=b"}, "reserved prefix aws:"},
 		{map[string]string{"region": "r", "tags": strings.Repeat("k", 128) + "=v"}, "at most 127"},
-		{map[string]string{"region": "r", "tags": "k=" + strings.Repeat("v", 256)}, "at most 255"},
+		{map[string]string{"region": "r", "tags": "k=" + strings.Repeat("v", 257)}, "at most 256"},
 		{map[string]string{"region": "r", "azMapping": "a"}, "azMapping"},
 		{map[string]string{"region": "r", "ec2Url": "ec2.example.com"}, "ec2Url"},
 		{map[string]string{"region": "r", "snapshotReadyTimeout": "10"}, "duration"},

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -144,17 +142,13 @@ func explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *fault.Error
-	if errors.As(err, &known) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
 	api := awsaccess.Answer(err)
 	if api == nil {
 		return awsaccess.Fault(what, err)
 	}
 	f := &fault.Error{Code: codeOf(err, api), What: what, Err: awsaccess.Plain(err)}
 	if f.Code.ID == codeAccessDenied.ID {
-		f.Fix = missingPermission(api.ErrorMessage())
+		f.Fix = allow(err)
 	}
 	return f
 }
@@ -178,21 +172,17 @@ func codeOf(err error, api smithy.APIError) fault.Code {
 	return fault.Code{}
 }
 
-// unauthorized finds the action, and the resource where it is named, in the plain
-// part of EC2's message.
-var unauthorized = regexp.MustCompile(`not authorized to perform: ([\w-]+:\w+)(?: on resource: (\S+))?`)
-
-// missingPermission says what to allow, or nothing where EC2 tells it only in the
-// encoded part of its message.
-func missingPermission(message string) string {
-	m := unauthorized.FindStringSubmatch(message)
+// allow says what to allow, or nothing where EC2 tells it only in the encoded part
+// of its message.
+func allow(err error) string {
+	action, resource := awsaccess.Denied(err)
 	switch {
-	case m == nil:
+	case action == "":
 		return ""
-	case m[2] == "":
-		return "allow " + m[1]
+	case resource == "":
+		return "allow " + action
 	}
-	return "allow " + m[1] + " on " + m[2]
+	return "allow " + action + " on " + resource
 }
 
 // answered reports whether err is this answer of EC2.

@@ -81,20 +81,32 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// A session that ends is renewed with the token as it is then.
+// Sessions are kept while they last, and renewed with the token as it is then.
 func TestRenewal(t *testing.T) {
-	s := newScene(t)
-	s.Trust("first", "velero")
-	role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: 15 * time.Minute})
-	token := file(t, "first")
-	s.mustInit("credentialsFile", file(t, "[default]\nrole_arn = "+role+"\nweb_identity_token_file = "+token+"\n"))
-	first := s.signer()
-	if again := s.signer(); again != first || len(s.Calls("AssumeRoleWithWebIdentity")) != 1 {
-		t.Errorf("another session is used: %s, %s", first, again)
-	}
-	s.mustInit() // with the same configuration it asks nobody
-	if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != 1 {
-		t.Errorf("%d requests for tokens", n)
+	for name, c := range map[string]struct {
+		lasts    time.Duration
+		sessions int
+	}{"long": {time.Hour, 1}, "about to end": {time.Minute, 3}} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.Trust("first", "velero")
+			role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: c.lasts})
+			token := file(t, "first")
+			s.mustInit("credentialsFile", file(t, "[default]\nrole_arn = "+role+"\nweb_identity_token_file = "+token+"\n"))
+			s.mustInit() // with the same configuration it asks nobody
+			if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != 1 {
+				t.Errorf("%d sessions after Init", n)
+			}
+			s.Expire("first")
+			s.Trust("second", "velero")
+			if err := os.WriteFile(token, []byte("second"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.signer() // makes two requests
+			if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != c.sessions {
+				t.Errorf("%d sessions, want %d", n, c.sessions)
+			}
+		})
 	}
 }
 

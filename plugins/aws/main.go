@@ -1,5 +1,5 @@
 // Velero-plugin-for-aws keeps backups in S3 and in stores that speak its
-// protocol.
+// protocol, and takes snapshots of EBS volumes.
 package main
 
 import (

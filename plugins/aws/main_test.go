@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"os"
@@ -19,7 +20,6 @@ import (
 // that can be told without a server.
 func TestExampleLocations(t *testing.T) {
 	bare(t)
-	credentials := file(t, "[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
 	log := slog.New(slog.DiscardHandler)
 	for pattern, checked := range map[string]sdk.Checked{"bsl*.yaml": s3.New(log), "vsl*.yaml": newSnapshotter(log)} {
 		files, err := filepath.Glob("../../examples/aws/" + pattern)
@@ -36,7 +36,7 @@ func TestExampleLocations(t *testing.T) {
 				t.Errorf("%s: provider %s", name, l.PluginName())
 			}
 			config := l.InitConfig("")
-			config[location.CredentialsFileKey] = credentials
+			config[location.CredentialsFileKey] = file(t, "["+cmp.Or(config["profile"], "default")+"]\naws_access_key_id = a\naws_secret_access_key = b\n")
 			if _, err := checked.Checks(config); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

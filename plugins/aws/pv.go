@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -39,10 +40,7 @@ func volumeID(pv *unstructured.Unstructured, log *slog.Logger) (string, error) {
 	}
 	id := text(source, "volumeID")
 	if id == "" {
-		return "", &fault.Error{
-			Code: codePersistentVolume, What: "error reading the volume of persistent volume " + pv.GetName(),
-			Err: errors.New("spec.awsElasticBlockStore.volumeID not found"),
-		}
+		return "", unsupported("error reading", pv, "spec.awsElasticBlockStore.volumeID not found")
 	}
 	return idIn(id), nil
 }
@@ -62,10 +60,7 @@ func (s *settings) setVolumeID(pv *unstructured.Unstructured, id string) error {
 	if source := object(pv, "spec", "csi"); source != nil {
 		driver := text(source, "driver")
 		if !slices.Contains(csiDrivers, driver) {
-			return &fault.Error{
-				Code: codePersistentVolume, What: "error setting the volume of persistent volume " + pv.GetName(),
-				Err: errors.New("unable to handle CSI driver: " + driver),
-			}
+			return unsupported("error setting", pv, "unable to handle CSI driver: "+driver)
 		}
 		s.moveZones(pv)
 		source["volumeHandle"] = id
@@ -73,20 +68,21 @@ func (s *settings) setVolumeID(pv *unstructured.Unstructured, id string) error {
 	}
 	source := object(pv, "spec", "awsElasticBlockStore")
 	if source == nil {
-		return &fault.Error{
-			Code: codePersistentVolume, What: "error setting the volume of persistent volume " + pv.GetName(),
-			Err: errors.New("spec.csi and spec.awsElasticBlockStore not found"),
-		}
+		return unsupported("error setting", pv, "spec.csi and spec.awsElasticBlockStore not found")
 	}
 	s.moveZones(pv)
-	labels := pv.GetLabels()
-	zone := cmp.Or(labels[legacyZoneLabel], labels[zoneLabel], s.zone(zoneIn(text(source, "volumeID"))))
+	labels := object(pv, "metadata", "labels")
+	zone := cmp.Or(text(labels, legacyZoneLabel), text(labels, zoneLabel), s.zone(zoneIn(text(source, "volumeID"))))
 	if zone != "" {
 		// The autoscaler of clusters knows a volume's zone from this form only.
 		id = "aws://" + zone + "/" + id
 	}
 	source["volumeID"] = id
 	return nil
+}
+
+func unsupported(what string, pv *unstructured.Unstructured, cause string) error {
+	return &fault.Error{Code: codePersistentVolume, What: what + " the volume of persistent volume " + pv.GetName(), Err: errors.New(cause)}
 }
 
 // zoneIn returns the zone in aws://ZONE/ID, or "".
@@ -155,7 +151,7 @@ func object(pv *unstructured.Unstructured, fields ...string) map[string]any {
 }
 
 // objects returns the objects in a list, which may be anything.
-func objects(list any) func(func(map[string]any) bool) {
+func objects(list any) iter.Seq[map[string]any] {
 	return func(yield func(map[string]any) bool) {
 		entries, _ := list.([]any)
 		for _, entry := range entries {
@@ -166,6 +162,7 @@ func objects(list any) func(func(map[string]any) bool) {
 	}
 }
 
+// text returns a field of an object, "" when it is absent or no text.
 func text(m map[string]any, field string) string {
 	s, _ := m[field].(string)
 	return s

@@ -47,19 +47,21 @@ func (e *ebs) beginSnapshot(ctx context.Context, volumeID string, tags map[strin
 			return aws.ToString(out.SnapshotId), nil
 		}
 		doubtful = doubtful || ambiguous(err)
-		if !doubtful && !answered(err, rateExceeded) || e.clock.Now().Sub(began) >= snapshotPatience {
+		again := (ambiguous(err) || answered(err, rateExceeded)) && e.clock.Now().Sub(began) < snapshotPatience
+		if again {
+			e.log.Info("the request for a snapshot is made again", "volume", volumeID, "error", explain("", err).Error())
+			if err := e.clock.Sleep(ctx, snapshotPause); err != nil {
+				return "", err
+			}
+		}
+		if doubtful {
+			id, findErr := e.findSnapshot(ctx, volumeID, tags, began)
+			if id != "" || findErr != nil {
+				return id, findErr
+			}
+		}
+		if !again {
 			return "", err
-		}
-		e.log.Info("the request for a snapshot is made again", "volume", volumeID, "error", explain("", err).Error())
-		if err := e.clock.Sleep(ctx, snapshotPause); err != nil {
-			return "", err
-		}
-		if !doubtful {
-			continue
-		}
-		id, findErr := e.findSnapshot(ctx, volumeID, tags, began)
-		if id != "" || findErr != nil {
-			return id, findErr
 		}
 	}
 }
@@ -74,7 +76,7 @@ func (u unambiguous) IsErrorRetryable(err error) bool {
 }
 
 // findSnapshot returns the id of a snapshot of the volume, "" when there is none,
-// that was begun since then and has exactly these tags.
+// that was begun since then and has all of these tags.
 func (e *ebs) findSnapshot(ctx context.Context, volumeID string, tags map[string]string, since time.Time) (string, error) {
 	if len(tags) == 0 {
 		return "", nil // nothing tells it from another's

@@ -235,6 +235,15 @@ func TestLostAnswer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a refusal after a lost answer counts", func(t *testing.T) {
+		s := newScene(t)
+		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Before(func() { s.Deny("ec2:CreateSnapshot") }))
+		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !codeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
+			t.Errorf("%v after %d requests", err, len(s.Calls("CreateSnapshot")))
+		}
+	})
 	t.Run("snapshots with other tags are others", func(t *testing.T) {
 		s := newScene(t)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
@@ -367,6 +376,9 @@ func TestErrors(t *testing.T) {
 			err := c.do(t.Context(), s)
 			if !c.code.Is(err) {
 				t.Fatalf("error: %v", err)
+			}
+			if strings.Contains(err.Error(), "Encoded") != (name == "encoded message") {
+				t.Errorf("error with too much or too little: %v", err)
 			}
 			for _, says := range c.says {
 				if !strings.Contains(err.Error(), says) {

@@ -14,7 +14,7 @@ import (
 const (
 	maxTags     = 50
 	maxTagKey   = 127
-	maxTagValue = 255
+	maxTagValue = 256
 )
 
 // Tags of a snapshot that hold what Velero's interface has no room for. Volumes

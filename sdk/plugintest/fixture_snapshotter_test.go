@@ -144,6 +144,10 @@ func (s *faultySnapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapsh
 		return s.dirSnapshotter.CreateVolumeFromSnapshot(ctx, snapshot, volumeType, zone, 1000/iops)
 	case "makes volumes of one type":
 		volumeType = "slow"
+	case "makes nothing without a zone":
+		if zone == "" {
+			return "", nil
+		}
 	}
 	return s.dirSnapshotter.CreateVolumeFromSnapshot(ctx, snapshot, volumeType, zone, iops)
 }

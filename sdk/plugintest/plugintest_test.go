@@ -253,6 +253,7 @@ func flaws() []flaw {
 		{"snapshotter.delete-absent", "deletes no absent snapshots", "it does not exist"},
 		{"snapshotter.delete-empty", "deletes nothing without an id", "the id is missing"},
 		{"snapshotter.create-volume", "divides by the IOPS", "divide by zero"},
+		{"snapshotter.create-volume", "makes nothing without a zone", "no id and no error"},
 		{"snapshotter.create-volume", "makes volumes of one type", `has the type "slow"`},
 		{"fault.put-interrupted", "stores what it has when a body breaks", "after 100000 bytes"},
 		{"fault.put-host-killed", "stores what it has when a body breaks", "of the object arrived"},

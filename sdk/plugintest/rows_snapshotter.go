@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/host"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
@@ -512,13 +514,22 @@ func createVolume(ctx context.Context, s *session) (err error) {
 	if err := s.restoreVolume(ctx, v, snapshot, kind, iops); err != nil {
 		return err
 	}
+	return errors.Join(s.restoreWithoutZone(ctx, v, snapshot, kind), alive(ctx, p))
+}
+
+// restoreWithoutZone makes a volume with as little said about it as Velero may
+// say, which the plugin may refuse.
+func (s *session) restoreWithoutZone(ctx context.Context, v wire.Snapshotter, snapshot, kind string) error {
 	id, err := v.CreateVolume(ctx, snapshot, kind, "", 0)
-	if err == nil {
-		err = c.DeleteVolume(ctx, id)
-	} else {
-		err = panicked(err)
+	switch {
+	case err == nil && id == "":
+		return errors.New("CreateVolumeFromSnapshot without a zone gives no id and no error")
+	case err == nil:
+		return s.plugin.Snapshotter.DeleteVolume(ctx, id)
+	case strings.TrimSpace(status.Convert(err).Message()) == "":
+		return errors.New("CreateVolumeFromSnapshot without a zone fails for no reason")
 	}
-	return errors.Join(err, alive(ctx, p))
+	return panicked(err)
 }
 
 // restoreVolume makes a volume like the one that a snapshot was taken of, and

@@ -139,3 +139,28 @@ func fix(err error) string {
 	_, fix, _ := strings.Cut(fmt.Sprint(err), "; fix: ")
 	return fix
 }
+
+// The guide quotes the policies, and the trust policies are ones.
+func TestGuideHasThePolicies(t *testing.T) {
+	text, err := os.ReadFile(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := stores.VersityGW(t)
+	admin := iam{server.IAMEndpoint, server.AccessKey, server.SecretKey}
+	for _, name := range []string{"policy-backups", "trust-web-identity", "trust-pod-identity"} {
+		quoted, err := os.ReadFile("../../examples/aws/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), string(quoted)) {
+			t.Errorf("%s lacks %s", guide, name)
+		}
+		if name == "trust-web-identity" {
+			trust := strings.NewReplacer("ACCOUNT", "000000000000", "ISSUER", "oidc.example.com").Replace(string(quoted))
+			if _, err := admin.call(t.Context(), "CreateRole", "RoleName", "velero", "AssumeRolePolicyDocument", trust); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -124,7 +124,7 @@ func buildStock(t *testing.T) string {
 	command.Dir = "../bench"
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, out)
+		t.Fatalf("%s: %v\n%s\nwithout a network, build it once before: cd test/bench && GOWORK=off go build -o /dev/null ./baseline", command, err, out)
 	}
 	return path
 }

@@ -6,7 +6,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,14 +53,16 @@ func program(name, source string, flags ...string) func(testing.TB) string {
 		args := append([]string{"build", "-tags", "grpcnotrace", "-o", path}, flags...)
 		command := exec.Command("go", append(args, source)...)
 		command.Dir = "../.."
-		out, err := command.CombinedOutput()
-		return path + string(out), err
+		if out, err := command.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w\n%s", source, err, out)
+		}
+		return path, nil
 	})
 	return func(t testing.TB) string {
 		t.Helper()
 		path, err := build()
 		if err != nil {
-			t.Fatalf("building %s: %v\n%s", source, err, path)
+			t.Fatal(err)
 		}
 		return path
 	}
@@ -250,18 +254,12 @@ func eventually(t testing.TB, what string, met func() bool) {
 		if met() {
 			return nil
 		}
-		return errNotYet
+		return errors.New("it did not come about")
 	})
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
-
-type notYet struct{}
-
-func (notYet) Error() string { return "it did not come about" }
-
-var errNotYet = notYet{}
 
 // sockets returns how many sockets of plugins are open in this network
 // namespace.

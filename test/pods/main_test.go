@@ -23,7 +23,7 @@ import (
 const binEnv = "OADP_PLUGIN_BIN"
 
 // testTimeout bounds a whole test: a pod that never runs must not stop the run.
-const testTimeout = 4 * time.Minute
+const testTimeout = 5 * time.Minute
 
 var servers stack.Stack
 

@@ -54,6 +54,21 @@ func cgroupHierarchies() ([]string, error) {
 	return hierarchies, nil
 }
 
+// cgroupsWritable is an error where no control groups can be made, as in many
+// containers.
+func cgroupsWritable() error {
+	hierarchies, err := cgroupHierarchies()
+	if err != nil {
+		return err
+	}
+	for _, hierarchy := range hierarchies {
+		if err := unix.Access(hierarchy, unix.W_OK); err != nil {
+			return fmt.Errorf("no control groups can be made in %s: %w", hierarchy, err)
+		}
+	}
+	return nil
+}
+
 func isCgroup(folder string) bool {
 	var system unix.Statfs_t
 	if err := unix.Statfs(folder, &system); err != nil {

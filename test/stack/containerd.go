@@ -30,10 +30,14 @@ func (n *Node) startContainerd(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(network, 0o755); err != nil {
 		return err
 	}
+	text, err := n.containerdConfig(network)
+	if err != nil {
+		return err
+	}
 	config := filepath.Join(dir, "containerd.toml")
-	err := errors.Join(
+	err = errors.Join(
 		os.WriteFile(filepath.Join(network, "pods.conflist"), []byte(networkConfig()), 0o600),
-		os.WriteFile(config, []byte(n.containerdConfig(network)), 0o600),
+		os.WriteFile(config, []byte(text), 0o600),
 	)
 	if err != nil {
 		return err
@@ -53,7 +57,10 @@ func (n *Node) startContainerd(ctx context.Context, dir string) error {
 // containerdConfig has what differs from the defaults. A stack in a container
 // may lack the right to raise the priority of processes. The plugins that are
 // left out write to further folders of the machine.
-func (n *Node) containerdConfig(network string) string {
+func (n *Node) containerdConfig(network string) (string, error) {
+	bridge, bridgeErr := n.executable(tools.CNIBridge)
+	shim, shimErr := n.executable(tools.ContainerdShim)
+	runc, runcErr := n.executable(tools.RuncCLI)
 	return fmt.Sprintf(`version = 3
 root = %[1]q
 state = "/run/containerd"
@@ -89,9 +96,17 @@ runtime_path = %[6]q
 BinaryName = %[7]q
 SystemdCgroup = false
 `,
-		containerdFolder, containerdSocket, pauseImage,
-		filepath.Dir(n.Commands[tools.CNIBridge][0]), network,
-		n.Commands[tools.ContainerdShim][0], n.Commands[tools.RuncCLI][0])
+		containerdFolder, containerdSocket, pauseImage, filepath.Dir(bridge), network, shim, runc,
+	), errors.Join(bridgeErr, shimErr, runcErr)
+}
+
+// executable is the path of a program that is an executable of its own.
+func (n *Node) executable(program tools.Program) (string, error) {
+	argv, err := n.stack.Command(program)
+	if err != nil {
+		return "", err
+	}
+	return argv[0], nil
 }
 
 // networkConfig gives each pod an address on a bridge in the run's network
@@ -138,9 +153,12 @@ func (n *Node) AddImage(ctx context.Context, name, tag string, image imagebuild.
 // ImportImages gives the images in an OCI archive to the node, under the names
 // that they have there.
 func (n *Node) ImportImages(ctx context.Context, archive string) error {
-	argv := n.Commands[tools.ContainerdCLI]
-	args := []string{"--address", containerdSocket, "--namespace", "k8s.io", "images", "import", "--local", archive}
-	cmd := exec.CommandContext(ctx, argv[0], args...)
+	ctr, err := n.executable(tools.ContainerdCLI)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, ctr, "--address", containerdSocket, "--namespace", "k8s.io",
+		"images", "import", "--local", archive)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
@@ -150,8 +168,12 @@ func (n *Node) ImportImages(ctx context.Context, archive string) error {
 }
 
 func (n *Node) addPauseImage(ctx context.Context) error {
-	_, err := n.AddImage(ctx, "pause", "1", imagebuild.Image{
-		Files:      []imagebuild.File{{Path: "/pause", Source: n.Commands[tools.Pause][0]}},
+	pause, err := n.executable(tools.Pause)
+	if err != nil {
+		return err
+	}
+	_, err = n.AddImage(ctx, "pause", "1", imagebuild.Image{
+		Files:      []imagebuild.File{{Path: "/pause", Source: pause}},
 		Entrypoint: []string{"/pause"},
 		User:       "65535:65535",
 	})

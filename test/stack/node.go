@@ -35,9 +35,6 @@ const (
 // which they reach the API server and what Expose gives an address to. There
 // is no DNS, and services have no address that works but the API server's.
 type Node struct {
-	// Commands start the programs of the tools that the stack was entered with.
-	Commands tools.Commands
-
 	stack               *Stack
 	cluster             *ControlPlane
 	containerd, kubelet *server
@@ -63,8 +60,11 @@ func (s *Stack) NodeRefusal() error {
 	if s.stage.Isolation != privileged {
 		return fmt.Errorf("they take root, in namespaces that the stack makes; this run has: %s", s.stage.Isolation)
 	}
-	if _, err := s.Command(tools.RuncCLI); err != nil {
-		return fmt.Errorf("%w: install the package runc", err)
+	if _, err := s.Command(tools.RuncCLI); err != nil && s.stage.Commands[tools.Kubelet] != nil {
+		return errors.New("there is no runc; install it")
+	}
+	if err := cgroupsWritable(); err != nil {
+		return err
 	}
 	for _, folder := range layeredFolders() {
 		if rel, err := filepath.Rel(folder, s.stage.Dir); err == nil && filepath.IsLocal(rel) {
@@ -83,7 +83,7 @@ func (s *Stack) StartNode(ctx context.Context, cluster *ControlPlane) (*Node, er
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Commands: s.stage.Commands, stack: s, cluster: cluster}
+	n := &Node{stack: s, cluster: cluster}
 	if err := shieldMachine(dir); err != nil {
 		return nil, err
 	}

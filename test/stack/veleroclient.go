@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -149,11 +150,19 @@ func Phase(object *unstructured.Unstructured) string {
 // DeleteBackup deletes a backup with its objects in the bucket and waits until
 // it is gone.
 func (v *VeleroClient) DeleteBackup(ctx context.Context, name string) error {
+	requests := v.Resource("deletebackuprequests")
 	request := veleroObject("DeleteBackupRequest", name+"-deletion", map[string]any{"backupName": name})
-	if _, err := v.Resource("deletebackuprequests").Create(ctx, request, metav1.CreateOptions{}); err != nil {
+	if _, err := requests.Create(ctx, request, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	return v.AwaitBackup(ctx, name, false)
+	if err := v.AwaitBackup(ctx, name, false); err != nil {
+		found, getErr := requests.Get(context.WithoutCancel(ctx), request.GetName(), metav1.GetOptions{})
+		if getErr != nil {
+			return errors.Join(err, getErr)
+		}
+		return fmt.Errorf("%w\nthe request for its deletion: %v", err, found.Object["status"])
+	}
+	return nil
 }
 
 // AwaitBackup waits until Velero knows a backup, or until it knows it no more.

@@ -35,8 +35,12 @@ func (n *Node) InstallVelero(ctx context.Context, options VeleroInPods) (*Velero
 	if err != nil {
 		return nil, err
 	}
+	binary, err := n.executable(tools.VeleroServer)
+	if err != nil {
+		return nil, err
+	}
 	v := &VeleroClient{
-		Binary:  n.Commands[tools.VeleroServer][0],
+		Binary:  binary,
 		Env:     append(env, "KUBECONFIG="+n.cluster.Kubeconfig, "VELERO_NAMESPACE="+VeleroNamespace),
 		cluster: n.cluster,
 		await:   n.kubelet.await,
@@ -103,11 +107,11 @@ func (n *Node) addVeleroImage(ctx context.Context) (string, error) {
 		Entrypoint: []string{"/velero"},
 	}
 	for _, program := range []tools.Program{tools.VeleroServer, tools.VeleroHelper, tools.VeleroRestoreHelper} {
-		argv := n.Commands[program]
-		if len(argv) != 1 {
-			return "", fmt.Errorf("%s is not among the tools that the stack was entered with", program)
+		source, err := n.executable(program)
+		if err != nil {
+			return "", err
 		}
-		image.Files = append(image.Files, imagebuild.File{Path: "/" + string(program), Source: argv[0]})
+		image.Files = append(image.Files, imagebuild.File{Path: "/" + string(program), Source: source})
 	}
 	return n.AddImage(ctx, "velero", "test", image)
 }

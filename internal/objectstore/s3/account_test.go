@@ -5,24 +5,17 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -35,9 +28,6 @@ type account struct {
 	*awsfake.Cloud
 	*scene
 	users map[string]awsfake.Keys
-
-	mu      sync.Mutex
-	callers []string // ARNs, in the order of their requests
 }
 
 // accountRegion is that of the bucket, and where tokens are requested.
@@ -64,53 +54,25 @@ func newAccount(t *testing.T) *account {
 	a.AddRole(awsfake.Role{Name: "writer", Principals: []string{"arn:aws:sts::" + awsfake.Account + ":assumed-role/reader/" + session}})
 	a.AddRole(awsfake.Role{Name: "backup", Principals: []string{a.users["base"].ARN}, ExternalID: "the-id"})
 	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, a.STS()))
-	s3Server := httptest.NewServer(a.s3())
-	t.Cleanup(s3Server.Close)
+	target, err := url.Parse(a.endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := awsfake.Keys{AccessKeyID: a.minio.AccessKey, SecretAccessKey: a.minio.SecretKey}
 	delete(a.config, "credentialsFile")
-	a.config["s3Url"], a.config["region"] = s3Server.URL, accountRegion
+	a.config["s3Url"], a.config["region"] = awsfake.Serve(t, a.S3(target, keys, stack.Region)), accountRegion
 	return a
 }
 
-// s3 authenticates a request and passes it on with the keys of MinIO.
-func (a *account) s3() http.Handler {
-	target, err := url.Parse(a.endpoint)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	keys := aws.Credentials{AccessKeyID: a.minio.AccessKey, SecretAccessKey: a.minio.SecretKey}
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = target.Host
-		r.Out.Header.Del("Authorization")
-		r.Out.Header.Del("X-Amz-Security-Token")
-		_ = signer.SignHTTP(r.Out.Context(), keys, r.Out, r.Out.Header.Get("X-Amz-Content-Sha256"), "s3", stack.Region, time.Now())
-	}}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, refusal := a.Authenticate(r, "s3")
-		if refusal != nil {
-			w.WriteHeader(refusal.Status)
-			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>", refusal.Code)
-			_ = xml.EscapeText(w, []byte(refusal.Message))
-			fmt.Fprint(w, "</Message></Error>")
-			return
-		}
-		a.mu.Lock()
-		a.callers = append(a.callers, caller.ARN)
-		a.mu.Unlock()
-		proxy.ServeHTTP(w, r)
-	})
-}
-
-// caller returns who sent the last request, without the account.
+// caller returns who sent the last request that S3 took, without the account.
 func (a *account) caller() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.callers) == 0 {
-		return "nobody"
+	for _, call := range slices.Backward(a.Calls("")) {
+		if call.Service == "s3" && call.ARN != "" {
+			_, name, _ := strings.Cut(call.ARN, awsfake.Account+":")
+			return name
+		}
 	}
-	_, name, _ := strings.Cut(a.callers[len(a.callers)-1], awsfake.Account+":")
-	return name
+	return "nobody"
 }
 
 // fill replaces KEYS(user), ROLE(name) and TOKEN in the text of a file or a

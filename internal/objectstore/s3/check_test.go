@@ -123,6 +123,13 @@ func TestChecksPermissions(t *testing.T) {
 			[]string{"acl", "private"}, map[string]s3proxy.Match{"Access Denied": header("X-Amz-Acl")},
 			s3.CodeAccessDenied, "allow s3:PutObjectAcl ", "",
 		},
+		"tags and ACL": {
+			[]string{"tagging", "a=b", "acl", "private"},
+			map[string]s3proxy.Match{"Access Denied": func(r s3proxy.Request) bool {
+				return r.Header.Get("X-Amz-Acl") != "" || r.Header.Get("X-Amz-Tagging") != ""
+			}},
+			s3.CodeAccessDenied, "allow s3:PutObjectTagging, s3:PutObjectAcl ", "",
+		},
 		"KMS key": {
 			nil, map[string]s3proxy.Match{user + "kms:GenerateDataKey on resource: arn:aws:kms:eu-west-1:123456789012:key/k": s3proxy.Operations("PutObject")},
 			s3.CodeKMS, "allow kms:GenerateDataKey ", "",
@@ -291,7 +298,7 @@ func TestRegionDiscovery(t *testing.T) {
 					return
 				}
 				lists = append(lists, r)
-				io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+				io.WriteString(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
 			}))
 			defer server.Close()
 			t.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
@@ -379,7 +386,7 @@ func TestProxy(t *testing.T) {
 	var through []string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		through = append(through, r.URL.String())
-		io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+		io.WriteString(w, `<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`)
 	}))
 	defer proxy.Close()
 	t.Setenv("HTTP_PROXY", proxy.URL)

@@ -163,7 +163,7 @@ func TestTagging(t *testing.T) {
 		long(128) + "=b":                  long(128) + "=b",
 		"a%20b=c%26d":                     "a%20b=c%26d",
 		"a+b=c/d:e@f":                     "a+b=c/d:e@f",
-		"cost centre=ünit":                "cost+centre=%C3%BCnit",
+		"cost centre=ünit":                "cost%20centre=%C3%BCnit",
 		tags(10):                          tags(10),
 		"a=" + strings.Repeat("%20", 256): "a=" + strings.Repeat("%20", 256),
 	} {

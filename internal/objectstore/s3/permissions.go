@@ -3,7 +3,6 @@ package s3
 import (
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -56,19 +55,10 @@ func (l *location) allow(err error) string {
 
 const policies = " in the policies of the user or role, and look for a policy of the bucket or the key that denies it"
 
-var notAuthorized = regexp.MustCompile(`not authorized to perform: (\w+:\w+)`)
-
 // deniedAction returns the action that AWS names in its refusal, or "".
 func deniedAction(err error) string {
-	api := awsaccess.Answer(err)
-	if api == nil {
-		return ""
-	}
-	m := notAuthorized.FindStringSubmatch(api.ErrorMessage())
-	if m == nil {
-		return ""
-	}
-	return m[1]
+	action, _ := awsaccess.Denied(err)
+	return action
 }
 
 // isDenied reports whether the server knows the credentials and refuses what they

@@ -24,7 +24,8 @@ import (
 
 // Store is an [sdk.ObjectStore] in an S3 bucket.
 type Store struct {
-	log *slog.Logger
+	log      *slog.Logger
+	maxParts int // of an upload
 
 	current atomic.Pointer[location]
 
@@ -43,7 +44,7 @@ var (
 
 // New returns a store that has no configuration yet.
 func New(log *slog.Logger) *Store {
-	return &Store{log: log, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
+	return &Store{log: log, maxParts: maxParts, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
 }
 
 // ConfigKeys implements sdk.Configured.
@@ -252,7 +253,7 @@ func (s *Store) PutObject(ctx context.Context, bucket, key string, body io.Reade
 	_, err = transfer.Upload(ctx, body, transfer.UploadOptions{
 		Pool:        l.pool,
 		Concurrency: l.concurrency,
-		MaxParts:    maxParts,
+		MaxParts:    s.maxParts,
 		MaxPartSize: maxPartSize,
 	}, u)
 	return l.explain("error putting object "+key, err)

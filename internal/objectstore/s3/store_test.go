@@ -92,6 +92,51 @@ func checkProtection(t *testing.T, requests []s3proxy.Request, secure bool, algo
 	}
 }
 
+// An object that needs more parts than there are goes on in larger ones, up to the
+// last. The benchmarks put 60 GiB that way.
+func TestManyParts(t *testing.T) {
+	const (
+		parts = 10
+		small = parts * 9 / 10 * partSize
+		most  = small + 16*partSize
+	)
+	s := newScene(t, overHTTP)
+	p := s.behind(s3proxy.Strict()...)
+	store := s.store()
+	store.LimitParts(parts)
+	for size, fits := range map[int]bool{small + partSize: true, most: true, most + 1: false} {
+		p.Reset(s3proxy.Strict()...)
+		body := random(size)
+		key := fmt.Sprint(size)
+		err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(body))
+		if !fits {
+			if !s3.CodeTooLarge.Is(err) || !strings.Contains(err.Error(), "multipartPartSizeMiB") {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			s.nothingLeft(key)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if !bytes.Equal(s.content(key), body) {
+			t.Errorf("%d bytes: the object differs", size)
+		}
+		for _, r := range p.Requests() {
+			if r.Operation() != "UploadPart" {
+				continue
+			}
+			want := int64(partSize)
+			if r.Query.Get("partNumber") == fmt.Sprint(parts) {
+				want = int64(size - small)
+			}
+			if r.ContentLength != want {
+				t.Errorf("%d bytes: part %s has %d", size, r.Query.Get("partNumber"), r.ContentLength)
+			}
+		}
+	}
+}
+
 func TestOverwriteExistsDelete(t *testing.T) {
 	s := newScene(t, overHTTP)
 	store := s.store()

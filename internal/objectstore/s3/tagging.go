@@ -66,7 +66,10 @@ func parseTag(pair string) (key, value string, err error) {
 // encodes it otherwise.
 func encodeTag(pair, key, value string) string {
 	if strings.ContainsFunc(pair, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return url.QueryEscape(key) + "=" + url.QueryEscape(value)
+		return escapeTag(key) + "=" + escapeTag(value)
 	}
 	return pair
 }
+
+// escapeTag writes a space as %20: to Ceph a plus sign is none.
+func escapeTag(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,11 +28,11 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 	t.multipart(ctx)
 	t.try("GetObject", t.download(ctx))
 	t.try("DeleteObject", t.remove(ctx))
-	if err := errors.Join(t.errs...); err != nil {
-		return "", l.explain("error trying the permissions on bucket "+bucket, err)
-	}
-	if len(t.denied) > 0 {
+	switch {
+	case len(t.denied) > 0:
 		return "", t.fault()
+	case t.failure != nil:
+		return "", l.explain("error trying the permissions on bucket "+bucket+t.leftBehind(), t.failure)
 	}
 	return "put, multipart upload and abort, get and delete are allowed" + t.options(), nil
 }
@@ -47,59 +46,64 @@ type trial struct {
 	denied  []string // IAM actions
 	refusal error    // the first denial
 	left    []string // what could not be removed
-	errs    []error  // other errors
+	failure error    // the first error that is no denial
 }
 
 // try notes the outcome of an operation.
 func (t *trial) try(operation string, err error) {
 	switch {
 	case err == nil:
-	case !isDenied(err):
-		t.errs = append(t.errs, err)
-	default:
+	case isDenied(err):
 		t.deny(err, t.actions(operation)[0])
+	case t.failure == nil:
+		t.failure = err
 	}
 }
 
-// deny notes an action, or the one that the server names in its place.
-func (t *trial) deny(err error, action string) {
+// deny notes actions, or the one that the server names in their place.
+func (t *trial) deny(err error, actions ...string) {
 	if named := deniedAction(err); named != "" {
-		action = named
+		actions = []string{named}
 	}
-	if !slices.Contains(t.denied, action) {
-		t.denied = append(t.denied, action)
+	for _, action := range actions {
+		if !slices.Contains(t.denied, action) {
+			t.denied = append(t.denied, action)
+		}
 	}
 	if t.refusal == nil {
 		t.refusal = err
 	}
 }
 
-var trialBody = []byte("written by a check of this location; it can be deleted\n")
+const trialBody = "written by a check of this location; it can be deleted\n"
 
-func (t *trial) with(l *location) *upload {
-	return &upload{location: l, bucket: t.bucket, key: t.key}
+// without returns an upload that needs none of the given actions.
+func (t *trial) without(actions ...string) *upload {
+	l := *t.location
+	if slices.Contains(actions, "s3:PutObjectTagging") {
+		l.tagging = nil
+	}
+	if slices.Contains(actions, "s3:PutObjectAcl") {
+		l.acl = ""
+	}
+	return &upload{location: &l, bucket: t.bucket, key: t.key}
 }
 
 // upload puts the object as it is configured. When that is denied, it goes
-// without one option after the other: what helps is what is not allowed.
+// without each option, and without all of them: what helps is what is not
+// allowed.
 func (t *trial) upload(ctx context.Context) {
-	err := t.with(t.location).Put(ctx, trialBody)
+	err := t.without().Put(ctx, []byte(trialBody))
 	t.written = err == nil
 	if !isDenied(err) || deniedAction(err) != "" {
 		t.try("PutObject", err)
 		return
 	}
-	l := *t.location
-	for _, action := range t.actions("PutObject")[1:] {
-		switch action {
-		case "s3:PutObjectTagging":
-			l.tagging = nil
-		case "s3:PutObjectAcl":
-			l.acl = ""
-		}
-		if t.with(&l).Put(ctx, trialBody) == nil {
+	options := t.actions("PutObject")[1:]
+	for _, some := range append(slices.Collect(slices.Chunk(options, 1)), options) {
+		if len(some) > 0 && t.without(some...).Put(ctx, []byte(trialBody)) == nil {
 			t.written = true
-			t.deny(err, action)
+			t.deny(err, some...)
 			return
 		}
 	}
@@ -112,13 +116,12 @@ func (t *trial) multipart(ctx context.Context) {
 	if !t.written {
 		return
 	}
-	whole := *t.location
-	whole.tagging, whole.acl = nil, "" // the single request has tried them
-	u := t.with(&whole)
+	options := t.actions("CreateMultipartUpload") // the single request has tried them
+	u := t.without(options...)
 	err := u.Begin(ctx)
 	if err == nil {
 		var part types.CompletedPart
-		if part, err = u.Part(ctx, 1, trialBody); err == nil {
+		if part, err = u.Part(ctx, 1, []byte(trialBody)); err == nil {
 			err = u.Commit(ctx, []types.CompletedPart{part})
 		}
 		if err != nil {
@@ -127,7 +130,7 @@ func (t *trial) multipart(ctx context.Context) {
 	}
 	t.try("CompleteMultipartUpload", err)
 
-	u = t.with(&whole)
+	u = t.without(options...)
 	if err = u.Begin(ctx); err == nil {
 		t.abort(ctx, u)
 	}
@@ -168,10 +171,14 @@ func (t *trial) fault() error {
 		code = CodeKMS
 	}
 	what := fmt.Sprintf("not allowed on the objects of bucket %s: %s", t.bucket, strings.Join(t.denied, ", "))
-	if len(t.left) > 0 {
-		what += " (left behind: " + strings.Join(t.left, ", ") + ")"
+	return &fault.Error{Code: code, What: what + t.leftBehind(), Err: awsaccess.Plain(t.refusal), Fix: "allow " + strings.Join(t.denied, ", ") + policies}
+}
+
+func (t *trial) leftBehind() string {
+	if t.left == nil {
+		return ""
 	}
-	return &fault.Error{Code: code, What: what, Err: awsaccess.Plain(t.refusal), Fix: "allow " + strings.Join(t.denied, ", ") + policies}
+	return " (left behind: " + strings.Join(t.left, ", ") + ")"
 }
 
 // options says what else the uploads had.

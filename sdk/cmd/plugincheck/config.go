@@ -71,7 +71,7 @@ type breaker struct {
 	Begin []string `json:"begin"`
 	End   []string `json:"end"`
 
-	err error // of the programs
+	err error // of the programs, joined
 }
 
 // keys that Velero adds to the configuration of a location.
@@ -80,25 +80,17 @@ const (
 	caCertKey          = "caCert"
 )
 
-// readConfig returns the plugin that a file describes, still without its path.
-// backend has the errors of the programs that break it.
-func readConfig(file string, backend *breaker) (plugintest.Plugin, error) {
+// readConfig returns the plugin that a file describes, still without its path,
+// and what breaks its backend, which may be nil.
+func readConfig(file string) (plugintest.Plugin, *breaker, error) {
 	c, err := parseConfig(file)
-	if err != nil {
-		return plugintest.Plugin{}, fmt.Errorf("%s: %w", file, err)
-	}
-	p, err := c.plugin(folder(filepath.Dir(file)))
-	if err != nil {
-		return p, fmt.Errorf("%s: %w", file, err)
-	}
-	if c.BreakBackend != nil {
-		if len(c.BreakBackend.Begin) == 0 || len(c.BreakBackend.End) == 0 {
-			return p, fmt.Errorf("%s: breakBackend: it needs the commands begin and end", file)
+	if err == nil {
+		var p plugintest.Plugin
+		if p, err = c.plugin(folder(filepath.Dir(file))); err == nil {
+			return p, c.BreakBackend, nil
 		}
-		*backend = *c.BreakBackend
-		p.BreakBackend = backend.start
 	}
-	return p, nil
+	return plugintest.Plugin{}, nil, fmt.Errorf("%s: %w", file, err)
 }
 
 func parseConfig(file string) (config, error) {
@@ -140,6 +132,12 @@ func (c config) plugin(dir folder) (plugintest.Plugin, error) {
 	fail("items", err)
 	p.Operations, err = dir.operations(c.Operations)
 	fail("operations", err)
+	if b := c.BreakBackend; b != nil {
+		p.BreakBackend = b.start
+		if len(b.Begin) == 0 || len(b.End) == 0 {
+			fail("breakBackend", errors.New("it needs the commands begin and end"))
+		}
+	}
 	return p, errors.Join(errs...)
 }
 
@@ -311,10 +309,19 @@ func knownActions(p plugintest.Plugin, offers []plugintest.Offer) error {
 	return errors.Join(errs...)
 }
 
-// start breaks the backend. What goes wrong with that is kept in err.
+// start breaks the backend. Whoever calls it cannot take an error, so that
+// problem has it.
 func (b *breaker) start() (restore func()) {
 	b.err = errors.Join(b.err, runProgram(context.Background(), b.Begin))
 	return func() { b.err = errors.Join(b.err, runProgram(context.Background(), b.End)) }
+}
+
+// problem returns what went wrong with breaking and mending.
+func (b *breaker) problem() error {
+	if b == nil {
+		return nil
+	}
+	return b.err
 }
 
 // runProgram runs a program of the configuration.

@@ -40,23 +40,25 @@ func main() {
 // run checks a plugin and returns the exit code.
 func run(ctx context.Context, args []string, out *os.File, errOut io.Writer) int {
 	o, err := parseOptions(args, errOut)
+	failed := false
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
-	case err == nil && o.list && o.markdown:
+	case err != nil:
+	case o.list && o.markdown:
 		printTables(out, o.rows)
-		return exitOK
-	case err == nil && o.list:
+	case o.list:
 		printRows(out, o.rows)
-		return exitOK
-	case err == nil:
-		var failed bool
-		if failed, err = check(ctx, o, out); err == nil && failed {
-			return exitFailed
-		}
+	default:
+		failed, err = check(ctx, o, out)
 	}
 	if err != nil {
 		fmt.Fprintln(errOut, "plugincheck:", err)
+	}
+	switch {
+	case failed:
+		return exitFailed
+	case err != nil:
 		return exitUnchecked
 	}
 	return exitOK
@@ -146,12 +148,12 @@ func matching(pattern string) ([]plugintest.Row, error) {
 }
 
 // check checks the rows, writes the reports and says whether a row that counts
-// has failed. An error means that the verdict is not to be trusted.
+// has failed. An error says what could not be done, which may be all of it.
 func check(ctx context.Context, o options, out *os.File) (failed bool, err error) {
 	plugin := plugintest.Plugin{Path: o.plugin, Env: environment(nil, nil)}
-	var backend breaker
+	var backend *breaker
 	if o.config != "" {
-		if plugin, err = readConfig(o.config, &backend); err != nil {
+		if plugin, backend, err = readConfig(o.config); err != nil {
 			return false, err
 		}
 		plugin.Path = o.plugin
@@ -160,7 +162,7 @@ func check(ctx context.Context, o options, out *os.File) (failed bool, err error
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, suite.Close(), backend.err) }()
+	defer func() { err = errors.Join(err, suite.Close(), backend.problem()) }()
 	offers, err := suite.Offers()
 	if err != nil {
 		return false, fmt.Errorf("%s cannot be started as a plugin: %w", o.plugin, err)

@@ -1,6 +1,6 @@
 // Package awsfake is an AWS account on the loopback interface: EC2 as far as
-// volumes and snapshots go, STS, the metadata service of machines, and the
-// endpoint of pod identities. They speak the real wire protocols, verify
+// volumes and snapshots go, STS, the metadata service of machines, the endpoint
+// of pod identities, and S3 as a front for a real server. They speak the real wire protocols, verify
 // signatures, sessions and parameters, and refuse what AWS refuses.
 //
 //	cloud := awsfake.New("eu-central-1")
@@ -58,9 +58,6 @@ func Serve(t testing.TB, h http.Handler) string {
 	})
 	return server.URL
 }
-
-// Region returns the region of the cloud.
-func (c *Cloud) Region() string { return c.region }
 
 // Now returns the time in the cloud.
 func (c *Cloud) Now() time.Time {

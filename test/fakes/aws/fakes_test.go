@@ -157,7 +157,7 @@ func TestWrongParameters(t *testing.T) {
 		"51 tags":      {snap(many...), "TagLimitExceeded"},
 		"tag twice":    {snap("a", "1", "a", "2"), "InvalidParameterValue"},
 		"long key":     {snap(strings.Repeat("ü", 128), ""), "InvalidParameterValue"},
-		"long value":   {snap("a", strings.Repeat("ü", 256)), "InvalidParameterValue"},
+		"long value":   {snap("a", strings.Repeat("ü", 257)), "InvalidParameterValue"},
 		"tags of another resource": {func() error {
 			_, err := s.ec2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &volume, TagSpecifications: tagged("volume", "a", "b")})
 			return err

@@ -112,7 +112,7 @@ func (f *form) filters() map[string][]string {
 const (
 	maxTags     = 50
 	maxTagKey   = 127
-	maxTagValue = 255
+	maxTagValue = 256
 )
 
 // tags returns the tags for a new resource of a type.

@@ -104,6 +104,9 @@ func (r Role) mayAssume(arn, externalID string) bool {
 // Authenticate verifies the signature and the session of a request to a service,
 // such as s3, and returns whose it is. The body stays readable.
 func (c *Cloud) Authenticate(r *http.Request, service string) (Keys, *Refusal) {
+	if _, err := readBody(r); err != nil { // before others have to wait
+		return Keys{}, refuse(http.StatusBadRequest, "IncompleteBody", "%v", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.authenticate(r, service)

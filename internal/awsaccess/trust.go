@@ -1,0 +1,72 @@
+package awsaccess
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// authorities are the certificates of a location and the system's. Those of the
+// system are many, and a process that needs them not should not read them: most
+// live for a second and talk to a store of the location's own authority.
+type authorities struct {
+	own *x509.CertPool
+	all func() *x509.CertPool
+
+	ownFailed atomic.Bool
+}
+
+func newAuthorities(pem []byte) *authorities {
+	own := x509.NewCertPool()
+	own.AppendCertsFromPEM(pem)
+	return &authorities{own: own, all: sync.OnceValue(func() *x509.CertPool {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			// A container may have no certificates of its own.
+			pool = x509.NewCertPool()
+		}
+		pool.AppendCertsFromPEM(pem)
+		return pool
+	})}
+}
+
+// dialer returns a function for http.Transport.DialTLSContext. It connects anew
+// with all authorities when a server is not known to the location's own.
+func (a *authorities) dialer(config *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if !a.ownFailed.Load() {
+			conn, err := dialTLS(ctx, network, address, config, a.own)
+			var unverified *tls.CertificateVerificationError
+			if !errors.As(err, &unverified) {
+				return conn, err
+			}
+			a.ownFailed.Store(true)
+		}
+		return dialTLS(ctx, network, address, config, a.all())
+	}
+}
+
+func dialTLS(ctx context.Context, network, address string, config *tls.Config, roots *x509.CertPool) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	config = config.Clone()
+	config.ServerName, config.RootCAs = host, roots
+	conn := tls.Client(raw, config)
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
