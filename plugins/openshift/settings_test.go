@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// The guide has every setting with its default, and every annotation that other
+// programs may look for.
+func TestGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/openshift.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide := string(text)
+	for _, key := range settingKeys {
+		line := "| `" + key.Env + "` | `" + key.Default + "` |"
+		if key.Default == "" {
+			line = "| `" + key.Env + "` | - |"
+		}
+		if !strings.Contains(guide, line) {
+			t.Errorf("the guide has no line %s", line)
+		}
+	}
+	for _, key := range []string{
+		skipImageCopyKey, disableImageCopyKey, skipBuildConfigMapKey, disconnectedLabel, replicasModifiedLabel,
+		originalReplicasKey, originalPausedKey, pausedTriggersLabel, originalTriggersKey, triggersWaitKey,
+	} {
+		if !strings.Contains(guide, "`"+key) {
+			t.Errorf("the guide has no %s", key)
+		}
+	}
+}
+
+// The names are part of backups and of the order in which Velero runs actions.
+func TestTable(t *testing.T) {
+	const names = `01-common-backup 01-common-restore 02-serviceaccount-backup 02-serviceaccount-iba 02-serviceaccount-restore 03-pv-backup
+03-pv-restore 04-pvc-restore 04-imagestreamtag-backup 04-imagestreamtag-restore 05-route-restore 06-build-restore 07-pod-backup 07-pod-restore
+08-deploymentconfig-backup 08-deploymentconfig-restore 09-replicationcontroller-backup 09-replicationcontroller-restore 10-job-restore
+11-daemonset-restore 12-replicaset-restore 13-deployment-restore 14-statefulset-restore 15-service-restore 16-cronjob-restore
+17-buildconfig-restore 18-secret-restore 19-is-backup 19-is-restore 20-SCC-restore 21-role-bindings-restore 22-cluster-role-bindings-restore
+23-imagetag-restore 24-horizontalpodautoscaler-restore 25-configmap-backup 25-configmap-restore 26-nonadmin-restore 27-image-trigger-restore`
+	var got []string
+	for _, action := range offline(t).table() {
+		got = append(got, strings.TrimSuffix(action.name, "-plugin"))
+		selector, err := action.implementation.AppliesTo(t.Context())
+		if err != nil || len(selector.IncludedResources) == 0 {
+			t.Errorf("%s applies to %+v, %v", action.name, selector, err)
+		}
+	}
+	if strings.Join(got, " ") != strings.Join(strings.Fields(names), " ") {
+		t.Errorf("the actions are %v", got)
+	}
+}
