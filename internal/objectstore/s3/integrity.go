@@ -31,6 +31,7 @@ type checksumMode struct {
 	algorithm string // of checksumAlgorithms, "" for no checksum header
 	md5       bool   // also send Content-MD5
 	fixed     bool   // asked for by the configuration, so never replaced
+	signed    bool   // sign the payload as well
 }
 
 // checksums are the values for one body, in the form of the headers. At most one
@@ -45,8 +46,11 @@ type checksums struct {
 // nvmePolynomial is the polynomial of CRC-64/NVME in Go's bit order.
 const nvmePolynomial = 0x9a6c9329ac4bc9b5
 
-// sums computes what the mode asks for. Without TLS, or without any checksum
-// header, the signature covers the payload.
+// signsPayload reports whether the signature covers the payload: without TLS or
+// any checksum header it does in any case.
+func (m checksumMode) signsPayload(tls bool) bool { return m.signed || m.algorithm == "" || !tls }
+
+// sums computes what the mode asks for.
 func (m checksumMode) sums(body []byte, tls bool) checksums {
 	var s checksums
 	switch m.algorithm {
@@ -60,12 +64,12 @@ func (m checksumMode) sums(body []byte, tls bool) checksums {
 		sum := sha1.Sum(body)
 		s.sha1 = encode(sum[:])
 	}
-	if m.algorithm == "SHA256" || m.algorithm == "" || !tls {
+	if m.algorithm == "SHA256" || m.signsPayload(tls) {
 		sum := sha256.Sum256(body)
 		if m.algorithm == "SHA256" {
 			s.sha256 = encode(sum[:])
 		}
-		if m.algorithm == "" || !tls {
+		if m.signsPayload(tls) {
 			s.payloadHash = hex.EncodeToString(sum[:])
 		}
 	}
@@ -92,8 +96,9 @@ func (s checksums) context(ctx context.Context) context.Context {
 // integrity chooses the mode of each upload and remembers what the server takes.
 // It is safe for concurrent use.
 type integrity struct {
-	mode atomic.Pointer[checksumMode]
-	log  *slog.Logger
+	mode      atomic.Pointer[checksumMode]
+	confirmed atomic.Bool // the server has shown that it knows checksum headers
+	log       *slog.Logger
 }
 
 func newIntegrity(mode checksumMode, log *slog.Logger) *integrity {
@@ -102,11 +107,21 @@ func newIntegrity(mode checksumMode, log *slog.Logger) *integrity {
 	return i
 }
 
+// confirm notes whether an answer shows that the server knows checksum headers.
+// Until one does the payload is signed as well: servers that do not know the
+// headers ignore them.
+func (i *integrity) confirm(known bool) {
+	if known {
+		i.confirmed.Store(true)
+	}
+}
+
 // send runs request in the current mode. When the server refuses the mode's
 // checksum the request is repeated in another one, which is kept if it succeeds.
 func (i *integrity) send(request func(checksumMode) error) error {
 	current := i.mode.Load()
 	mode := *current
+	mode.signed = !i.confirmed.Load()
 	refusal := request(mode)
 	for err := refusal; err != nil; {
 		next, ok := mode.fallback(err)

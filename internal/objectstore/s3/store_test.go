@@ -64,6 +64,7 @@ func checkProtection(t *testing.T, requests []s3proxy.Request, secure bool, algo
 	if algorithm == "" {
 		header = ""
 	}
+	confirmed := false
 	for _, r := range requests {
 		op := r.Operation()
 		upload := op == "PutObject" || op == "UploadPart"
@@ -83,9 +84,10 @@ func checkProtection(t *testing.T, requests []s3proxy.Request, secure bool, algo
 		if header != "" && r.Header.Get(header) == "" {
 			t.Errorf("%s lacks %s", op, header)
 		}
-		if unsigned := r.Header.Get("X-Amz-Content-Sha256") == "UNSIGNED-PAYLOAD"; unsigned != (secure && algorithm != "") {
+		if unsigned := r.Header.Get("X-Amz-Content-Sha256") == "UNSIGNED-PAYLOAD"; unsigned != (secure && algorithm != "" && confirmed) {
 			t.Errorf("%s: unsigned payload: %v", op, unsigned)
 		}
+		confirmed = true // by the answer to the first
 		if op == "PutObject" && r.Header.Get("Content-Type") != "application/octet-stream" {
 			t.Errorf("content type %s", r.Header.Get("Content-Type"))
 		}
@@ -491,6 +493,31 @@ func TestIntegrityFallbacks(t *testing.T) {
 		s.behind(s3proxy.ChecksumsRefused)
 		if err := put(t, s, s.store(), "large"); err != nil {
 			t.Fatal(err)
+		}
+	})
+	t.Run("checksums ignored", func(t *testing.T) {
+		s := newScene(t, overTLS)
+		p := s.behind()
+		p.Inject(s3proxy.Always, s3proxy.Operations("PutObject", "UploadPart", "CreateMultipartUpload"), s3proxy.HideChecksums())
+		if err := put(t, s, s.store(), "small", "large", "small2"); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.Requests() {
+			if r.Header.Get("X-Amz-Content-Sha256") == "UNSIGNED-PAYLOAD" && r.ContentLength > 0 {
+				t.Errorf("%s: the payload is not signed, and the server ignores its checksum", r.Operation())
+			}
+		}
+	})
+	t.Run("checksums known from the start of an upload", func(t *testing.T) {
+		s := newScene(t, overTLS)
+		p := s.behind()
+		if err := put(t, s, s.store(), "large"); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.Requests() {
+			if r.Operation() == "UploadPart" && r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" {
+				t.Errorf("part %s is signed, which costs time", r.Query.Get("partNumber"))
+			}
 		}
 	})
 	t.Run("explicit algorithm stays", func(t *testing.T) {

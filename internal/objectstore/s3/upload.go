@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -41,7 +42,7 @@ type upload struct {
 func (u *upload) Put(ctx context.Context, body []byte) error {
 	return u.integrity.send(func(mode checksumMode) error {
 		sums := mode.sums(body, u.tls)
-		_, err := u.client.PutObject(sums.context(ctx), &s3.PutObjectInput{
+		out, err := u.client.PutObject(sums.context(ctx), &s3.PutObjectInput{
 			Bucket:               &u.bucket,
 			Key:                  &u.key,
 			Body:                 bytes.NewReader(body),
@@ -61,6 +62,9 @@ func (u *upload) Put(ctx context.Context, body []byte) error {
 			SSECustomerKey:       u.encryption.customer.key,
 			SSECustomerKeyMD5:    u.encryption.customer.md5,
 		})
+		if err == nil {
+			u.integrity.confirm(cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256) != nil)
+		}
 		return err
 	})
 }
@@ -89,6 +93,7 @@ func (u *upload) Begin(ctx context.Context) error {
 			return errors.New("the server began a multipart upload without an upload id")
 		}
 		u.id, u.mode = out.UploadId, mode
+		u.integrity.confirm(out.ChecksumAlgorithm != "")
 		return nil
 	})
 }
@@ -118,6 +123,7 @@ func (u *upload) Part(ctx context.Context, n int, body []byte) (types.CompletedP
 		if err != nil {
 			return err
 		}
+		u.integrity.confirm(cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256) != nil)
 		part = types.CompletedPart{
 			PartNumber:        number,
 			ETag:              out.ETag,

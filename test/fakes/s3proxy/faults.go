@@ -188,6 +188,22 @@ func (d *damaged) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// HideChecksums answers as a server does that ignores checksum headers.
+func HideChecksums() Fault {
+	return func(p *Proxy, w http.ResponseWriter, r *http.Request) { p.Forward(hiding{w}, r) }
+}
+
+type hiding struct{ http.ResponseWriter }
+
+func (h hiding) WriteHeader(status int) {
+	for name := range h.Header() {
+		if strings.HasPrefix(name, "X-Amz-Checksum-") {
+			h.Header().Del(name)
+		}
+	}
+	h.ResponseWriter.WriteHeader(status)
+}
+
 // Before runs something before the request is forwarded.
 func Before(do func()) Fault {
 	return func(p *Proxy, w http.ResponseWriter, r *http.Request) {
