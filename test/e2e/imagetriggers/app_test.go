@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	namespace = "gallery"
-	trigger   = `[{"from":{"kind":"ImageStreamTag","name":"app:latest"},"fieldPath":"spec.template.spec.containers[?(@.name==\"app\")].image"}]`
-	dataFile  = "pictures"
-	hookFile  = "sum"
-	dataSize  = 40 << 20
+	original = "gallery" // the namespace that is backed up
+	trigger  = `[{"from":{"kind":"ImageStreamTag","name":"app:latest"},"fieldPath":"spec.template.spec.containers[?(@.name==\"app\")].image"}]`
+	dataFile = "pictures"
+	hookFile = "sum"
+	dataSize = 40 << 20
 )
 
 // gallery is a Deployment of one pod with a claim.
@@ -38,7 +38,7 @@ type gallery struct {
 func (g *gallery) create(ctx context.Context, t *testing.T, image string) {
 	t.Helper()
 	g.newVolume(ctx, t, "before")
-	if err := g.cluster.CreateNamespace(ctx, namespace); err != nil {
+	if err := g.cluster.CreateNamespace(ctx, original); err != nil {
 		t.Fatal(err)
 	}
 	class := ""
@@ -50,13 +50,13 @@ func (g *gallery) create(ctx context.Context, t *testing.T, image string) {
 			Resources:        corev1.VolumeResourceRequirements{Requests: volumeSize()},
 		},
 	}
-	if _, err := g.cluster.Kubernetes.CoreV1().PersistentVolumeClaims(namespace).Create(ctx, claim, metav1.CreateOptions{}); err != nil {
+	if _, err := g.cluster.Kubernetes.CoreV1().PersistentVolumeClaims(original).Create(ctx, claim, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.cluster.Kubernetes.AppsV1().Deployments(namespace).Create(ctx, deployment(image), metav1.CreateOptions{}); err != nil {
+	if _, err := g.cluster.Kubernetes.AppsV1().Deployments(original).Create(ctx, deployment(image), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := stack.Await(ctx, func() error { return g.deployed(ctx, image) }); err != nil {
+	if err := stack.Await(ctx, func() error { return g.deployed(ctx, original, image) }); err != nil {
 		t.Fatal(err)
 	}
 	data := make([]byte, dataSize)
@@ -91,8 +91,9 @@ func deployment(image string) *appsv1.Deployment {
 	}
 }
 
-// deployed is a check that the Deployment's only pod is ready and has that image.
-func (g *gallery) deployed(ctx context.Context, image string) error {
+// deployed is a check that the only pod of the Deployment in a namespace is ready
+// and has that image.
+func (g *gallery) deployed(ctx context.Context, namespace, image string) error {
 	d, err := g.cluster.Kubernetes.AppsV1().Deployments(namespace).Get(ctx, "gallery", metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -105,15 +106,6 @@ func (g *gallery) deployed(ctx context.Context, image string) error {
 	return nil
 }
 
-// lose deletes the namespace and prepares an empty volume for the restore.
-func (g *gallery) lose(ctx context.Context, t *testing.T, volume string) {
-	t.Helper()
-	if err := g.cluster.DeleteNamespace(ctx, namespace); err != nil {
-		t.Fatal(err)
-	}
-	g.newVolume(ctx, t, volume)
-}
-
 // hooked returns what the hook has found in the volume, or "" if it has not run.
 func (g *gallery) hooked(t *testing.T) string {
 	t.Helper()
@@ -124,6 +116,7 @@ func (g *gallery) hooked(t *testing.T) string {
 	return string(sum)
 }
 
+// newVolume makes an empty volume for the next claim.
 func (g *gallery) newVolume(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	folder, err := g.node.NewVolumeFolder()

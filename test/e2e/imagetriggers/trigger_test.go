@@ -28,17 +28,16 @@ func TestPodsOutlastTheTrigger(t *testing.T) {
 	g := &gallery{node: node, cluster: cluster}
 	g.create(ctx, t, first)
 	backup, err := velero.Backup(ctx, "gallery", map[string]any{
-		"includedNamespaces": []any{namespace}, "defaultVolumesToFsBackup": true,
+		"includedNamespaces": []any{original}, "defaultVolumesToFsBackup": true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustComplete(ctx, t, velero, backup)
-	controller := triggerController{cluster, namespace, rebuilt}
 
-	g.lose(ctx, t, "after")
-	stop := start(ctx, t, controller)
-	restore, err := velero.Restore(ctx, "kept", map[string]any{"backupName": "gallery"})
+	g.newVolume(ctx, t, "kept")
+	stop := start(ctx, t, triggerController{cluster, "kept", rebuilt})
+	restore, err := velero.Restore(ctx, "kept", into("kept"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,20 +49,25 @@ func TestPodsOutlastTheTrigger(t *testing.T) {
 		t.Errorf("the hook found %q, want %q", sum, g.sum)
 	}
 	// The trigger has gone on, and the rollout that it is for takes place.
-	if err := stack.Await(ctx, func() error { return g.deployed(ctx, rebuilt) }); err != nil {
+	if err := stack.Await(ctx, func() error { return g.deployed(ctx, "kept", rebuilt) }); err != nil {
 		t.Error(err)
 	}
-	mustHaveTrigger(ctx, t, cluster)
+	mustHaveTrigger(ctx, t, cluster, "kept")
 	stop()
 
 	setEnvironment(ctx, t, cluster, "OPENSHIFT_PAUSE_IMAGE_TRIGGERS", "none")
-	g.lose(ctx, t, "without")
-	defer start(ctx, t, controller)()
+	g.newVolume(ctx, t, "lost")
+	defer start(ctx, t, triggerController{cluster, "lost", rebuilt})()
 	create(ctx, t, velero, "lost")
 	awaitLoss(ctx, t, cluster, "lost")
 	if phases := volumeRestores(ctx, t, velero, "lost"); len(phases) == 1 && phases[0] == "Completed" || g.hooked(t) != "" {
 		t.Errorf("the restored pod came to its end though it was replaced: volumes %v, hook %q", phases, g.hooked(t))
 	}
+}
+
+// into is the spec of a restore into another namespace.
+func into(namespace string) map[string]any {
+	return map[string]any{"backupName": "gallery", "namespaceMapping": map[string]any{original: namespace}}
 }
 
 // start runs the controller until the returned function is called.
@@ -82,26 +86,26 @@ func start(ctx context.Context, t *testing.T, c triggerController) (stop func())
 	}
 }
 
-// create makes a restore without waiting for it.
+// create makes a restore into the namespace of its name, without waiting for it.
 func create(ctx context.Context, t *testing.T, velero *stack.VeleroClient, name string) {
 	t.Helper()
 	restore := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "velero.io/v1", "kind": "Restore",
 		"metadata": map[string]any{"name": name, "namespace": stack.VeleroNamespace},
-		"spec":     map[string]any{"backupName": "gallery"},
+		"spec":     into(name),
 	}}
 	if _, err := velero.Resource("restores").Create(ctx, restore, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// awaitLoss waits until a pod that the restore has made is gone or going.
-func awaitLoss(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, restore string) {
+// awaitLoss waits until the pod that the restore has made is gone or going.
+func awaitLoss(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, name string) {
 	t.Helper()
-	pods := cluster.Kubernetes.CoreV1().Pods(namespace)
+	pods := cluster.Kubernetes.CoreV1().Pods(name)
 	seen := ""
 	err := stack.Await(ctx, func() error {
-		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "velero.io/restore-name=" + restore})
+		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "velero.io/restore-name=" + name})
 		if err != nil {
 			return err
 		}
@@ -137,7 +141,7 @@ func volumeRestores(ctx context.Context, t *testing.T, velero *stack.VeleroClien
 
 // mustHaveTrigger checks that the Deployment is as it was, with nothing left of
 // the pause.
-func mustHaveTrigger(ctx context.Context, t *testing.T, cluster *stack.ControlPlane) {
+func mustHaveTrigger(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, namespace string) {
 	t.Helper()
 	d, err := cluster.Kubernetes.AppsV1().Deployments(namespace).Get(ctx, "gallery", metav1.GetOptions{})
 	if err != nil {
