@@ -23,7 +23,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
-// check is a column of the matrix: something that backups need of a server.
+// check is a row of the matrix: something that backups need of a server.
 type check struct {
 	name string
 	run  func(*scene) error
