@@ -55,6 +55,7 @@ demo: build ## back up, lose and restore an application, with a real Velero serv
 .PHONY: test
 test: build ## run all tests; builds the servers that they need
 	go run ./test/stack/cmd/stack build
+	cd test/bench && GOWORK=off go build -o /dev/null ./baseline # its modules; the tests build it without a network
 	go test $(RACE) $$(go list ./... | grep -v /test/)
 	go test $(RACE) -count=1 ./test/... # of built plugins, whose changes the test cache does not see
 	cd sdk && go test $(RACE) ./...

@@ -97,8 +97,9 @@ func (a Access) profile() string {
 	return "default"
 }
 
-// rewriteTime is what Velero may take to write a credentials file.
-const rewriteTime = 250 * time.Millisecond
+// rewriteTime is what Velero may take to write a credentials file, on a node that
+// is busy.
+const rewriteTime = time.Second
 
 // rewrittenFileIdentity is fileIdentity for a file that Velero writes. It does
 // so in place, before every operation on a location and while others read: the

@@ -23,7 +23,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
-// check is a column of the matrix: something that backups need of a server.
+// check is a row of the matrix: something that backups need of a server.
 type check struct {
 	name string
 	run  func(*scene) error
@@ -419,8 +419,12 @@ func (s *scene) damage(changes ...string) error {
 	s.proxy.Inject(s3proxy.Always, s3proxy.Operations("PutObject", "UploadPart"), s3proxy.Damage())
 	for _, size := range []int{1000, partSize + 1} {
 		key := fmt.Sprint(size)
-		if err := store.PutObject(s.ctx, s.bucket, key, bytes.NewReader(random(size))); err == nil {
+		err := store.PutObject(s.ctx, s.bucket, key, bytes.NewReader(random(size)))
+		if err == nil {
 			return fmt.Errorf("%d bytes that were changed on the way are taken", size)
+		}
+		if !s3.CodeDamaged.Is(err) {
+			return err
 		}
 		if ok, err := store.ObjectExists(s.ctx, s.bucket, key); ok || err != nil {
 			return fmt.Errorf("%d damaged bytes are visible: %v, %v", size, ok, err)

@@ -35,7 +35,7 @@ type endpoint struct {
 	client                            func() (*minio.Client, error)
 }
 
-// server is a row of the matrix.
+// server is a column of the matrix.
 type server struct {
 	name   string
 	module string // that pins its version

@@ -72,6 +72,11 @@ func setUpNamespaces() error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
+	// Releases of Velero before 1.18 keep the credentials of locations in this
+	// folder, whatever TMPDIR says: those of runs at the same time would mix.
+	if err := mountMemory("/tmp/credentials"); err != nil {
+		return fmt.Errorf("mount memory on Velero's credentials: %w", err)
+	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bring up the loopback interface: %w", err)
 	}

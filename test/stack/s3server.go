@@ -52,39 +52,39 @@ func (s *Stack) Rclone(t testing.TB) *S3Server {
 
 func (s *Stack) startVersityGW(ctx context.Context) (*VersityGW, error) {
 	v := &VersityGW{S3Server: S3Server{Region: "versity", AccessKey: "versityadmin", SecretKey: rand.Text()}}
-	users, err := s.folder("data", "versitygw", "users")
-	if err != nil {
-		return nil, err
+	folders := map[string]string{"users": "", "objects": "", "metadata": ""}
+	for name := range folders {
+		dir, err := s.folder("data", "versitygw", name)
+		if err != nil {
+			return nil, err
+		}
+		folders[name] = dir
 	}
-	objects, err := s.folder("data", "versitygw", "objects")
-	if err != nil {
-		return nil, err
-	}
-	metadata, err := s.folder("data", "versitygw", "metadata")
-	if err != nil {
-		return nil, err
-	}
-	const health = "/health"
 	private := filepath.Join(s.stage.Dir, "versitygw-iam.sock")
-	start := func(name string, args ...string) (endpoint string, err error) {
-		address, err := s.address()
-		if err != nil {
-			return "", err
-		}
-		env := []string{"ROOT_ACCESS_KEY=" + v.AccessKey, "ROOT_SECRET_KEY=" + v.SecretKey, "VGW_REGION=" + v.Region}
-		p, err := s.start(name, tools.VersityGWServer, env, append([]string{"--port", address, "--health", health, "--quiet"}, args...)...)
-		if err != nil {
-			return "", err
-		}
-		v.processes = append(v.processes, p)
-		endpoint = "http://" + address
-		return endpoint, p.await(ctx, get(http.DefaultTransport, endpoint+health))
-	}
-	if v.IAMEndpoint, err = start("versitygw-iam", "iam", "--quiet", "--dir", users, "--private-ports", private); err != nil {
+	var err error
+	v.IAMEndpoint, err = s.startVersity(ctx, v, "versitygw-iam", "iam", "--quiet", "--dir", folders["users"], "--private-ports", private)
+	if err != nil {
 		return nil, err
 	}
-	v.Endpoint, err = start("versitygw", "--iam-standalone-endpoint", private, "posix", "--sidecar", metadata, objects)
+	v.Endpoint, err = s.startVersity(ctx, v, "versitygw", "--iam-standalone-endpoint", private, "posix", "--sidecar", folders["metadata"], folders["objects"])
 	return v, err
+}
+
+// startVersity starts one of the two servers and waits until it serves.
+func (s *Stack) startVersity(ctx context.Context, v *VersityGW, name string, args ...string) (endpoint string, err error) {
+	const health = "/health"
+	address, err := s.address()
+	if err != nil {
+		return "", err
+	}
+	env := []string{"ROOT_ACCESS_KEY=" + v.AccessKey, "ROOT_SECRET_KEY=" + v.SecretKey, "VGW_REGION=" + v.Region}
+	p, err := s.start(name, tools.VersityGWServer, env, append([]string{"--port", address, "--health", health, "--quiet"}, args...)...)
+	if err != nil {
+		return "", err
+	}
+	v.processes = append(v.processes, p)
+	endpoint = "http://" + address
+	return endpoint, p.await(ctx, get(http.DefaultTransport, endpoint+health))
 }
 
 func (s *Stack) startRclone(ctx context.Context) (*S3Server, error) {

@@ -80,6 +80,11 @@ var (
 		Meaning: "The object was replaced while it was read.",
 		Fix:     "try again, and make sure that one Velero only writes to the location",
 	}
+	CodeDamaged = fault.Code{
+		ID:      "S3_DAMAGED",
+		Meaning: "The server received other bytes than were sent, and refused them.",
+		Fix:     "try again; if it happens again, look for a proxy that changes requests and for faulty memory or network hardware",
+	}
 	CodeTooLarge = fault.Code{
 		ID:      "S3_OBJECT_TOO_LARGE",
 		Meaning: "The object needs more parts than S3 allows.",
@@ -90,13 +95,14 @@ var (
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeNotReady, CodeCustomerKey, CodeRegionUnknown, CodeWrongRegion, CodeNoSuchBucket, CodeNoSuchKey, CodeAccessDenied,
-	CodeKMS, CodeEncryption, CodeStorageFull, CodeBusy, CodeArchived, CodeChanged, CodeTooLarge,
+	CodeKMS, CodeEncryption, CodeStorageFull, CodeBusy, CodeArchived, CodeChanged, CodeDamaged, CodeTooLarge,
 }
 
 // apiCodes maps what S3 and its relatives answer, besides what package awsaccess
 // knows.
 var apiCodes = map[string]fault.Code{
 	"NoSuchBucket":                       CodeNoSuchBucket,
+	"InvalidBucketName":                  CodeNoSuchBucket,
 	"NoSuchKey":                          CodeNoSuchKey,
 	"NotFound":                           CodeNoSuchKey, // HEAD has no body
 	"AccessDenied":                       CodeAccessDenied,
@@ -120,6 +126,10 @@ var apiCodes = map[string]fault.Code{
 	"InsufficientStorage":                CodeStorageFull,
 	"InvalidObjectState":                 CodeArchived,
 	"PreconditionFailed":                 CodeChanged,
+	"BadDigest":                          CodeDamaged,
+	"XAmzContentSHA256Mismatch":          CodeDamaged,
+	"XAmzContentChecksumMismatch":        CodeDamaged,
+	"ContentSHA256Mismatch":              CodeDamaged,
 	"InvalidEncryptionAlgorithmError":    CodeEncryption,
 	"InvalidEncryptionMethod":            CodeEncryption,
 	"ServerSideEncryptionConfigurationNotFoundError": CodeEncryption,
