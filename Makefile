@@ -65,6 +65,10 @@ test: build ## run all tests; builds the servers that they need
 bench: build ## measure our plugins against a plugin on Velero's own framework
 	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
 
+.PHONY: bench-items
+bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
+	go run ./test/e2e/itembench --plugins bin
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@set -e; for module in . sdk $(MODULES); do (cd $$module; \

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -51,29 +50,21 @@ const (
 	pullSecretPoll = time.Second
 )
 
-var errNoPullSecret = errors.New("OpenShift has not made the pull secret in time")
-
 // awaitPullSecret returns the generated secret with that prefix. The first to
 // ask for it in a namespace waits; all get the same answer.
 func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, prefix string, state registryState) (string, error) {
 	return a.pullSecrets.Get(ctx, r.key(namespace, prefix), func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, a.pullSecretTime, errNoPullSecret)
-		defer cancel()
+		deadline := time.Now().Add(a.pullSecretTime)
 		for {
 			name, err := a.findPullSecret(ctx, namespace, prefix)
-			if name != "" || err != nil && context.Cause(ctx) != errNoPullSecret {
+			left := time.Until(deadline)
+			if name != "" || err != nil || state == registryUnknown || left <= 0 {
 				return name, err
-			}
-			if state == registryUnknown {
-				return "", nil
 			}
 			select {
 			case <-ctx.Done():
-				if cause := context.Cause(ctx); cause != errNoPullSecret {
-					return "", cause
-				}
-				return "", nil
-			case <-time.After(pullSecretPoll):
+				return "", context.Cause(ctx)
+			case <-time.After(min(left, pullSecretPoll)):
 			}
 		}
 	})

@@ -10,29 +10,34 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 )
 
 // registryHost returns the host, with its port, by which images name the
 // cluster's own registry. It is empty if there is none. The cluster's
-// configuration tells, or the image streams, or the registry's service.
+// configuration tells, or the image streams, or the registry's service; one that
+// cannot be read counts only when no other tells.
 func (a *actions) registryHost(ctx context.Context, t *task, namespace string) (string, error) {
 	groups, err := a.apiGroups(ctx, t)
 	if err != nil || !groups[imageGroup] && !groups[configGroup] {
 		return "", err
 	}
-	host, err := a.hosts.Get(ctx, t.key(), a.first(a.configuredHost, a.imageStreamHost("openshift")))
-	if err != nil || host != "" {
-		return host, err
-	}
-	if namespace != "" {
-		host, err = a.hosts.Get(ctx, t.key("namespace", namespace), a.imageStreamHost(namespace))
-		if err != nil || host != "" {
-			return host, err
+	var errs []error
+	for _, look := range []struct {
+		key string
+		up  hostSource
+	}{
+		{t.key(), first(a.configuredHost, a.imageStreamHost("openshift"))},
+		{t.key("namespace", namespace), a.imageStreamHost(namespace)},
+		{t.key("services"), logged(first(a.apiServerHost, a.serviceHost, a.oldServiceHost))},
+	} {
+		host, err := a.hosts.Get(ctx, look.key, look.up)
+		if host != "" {
+			return host, nil
 		}
+		errs = append(errs, err)
 	}
-	return a.hosts.Get(ctx, t.key("services"), a.orNone(a.first(a.apiServerHost, a.serviceHost, a.oldServiceHost)))
+	return "", errors.Join(errs...)
 }
 
 func (a *actions) apiGroups(ctx context.Context, t *task) (map[string]bool, error) {
@@ -42,9 +47,8 @@ func (a *actions) apiGroups(ctx context.Context, t *task) (map[string]bool, erro
 // hostSource is a place where the registry's host may be found; "" is not there.
 type hostSource func(context.Context) (string, error)
 
-// first returns the answer of the first source that has one. A source that
-// fails counts only when no other has an answer.
-func (a *actions) first(sources ...hostSource) hostSource {
+// first returns the answer of the first source that has one.
+func first(sources ...hostSource) hostSource {
 	return func(ctx context.Context) (string, error) {
 		var errs []error
 		for _, source := range sources {
@@ -58,7 +62,8 @@ func (a *actions) first(sources ...hostSource) hostSource {
 	}
 }
 
-func (a *actions) orNone(source hostSource) hostSource {
+// logged tells once, as its answer is kept, that no source has an answer.
+func logged(source hostSource) hostSource {
 	return func(ctx context.Context) (string, error) {
 		host, err := source(ctx)
 		if host == "" && err == nil {
@@ -81,6 +86,9 @@ func (a *actions) configuredHost(ctx context.Context) (string, error) {
 func (a *actions) imageStreamHost(namespace string) hostSource {
 	const few = 10
 	return func(ctx context.Context) (host string, err error) {
+		if namespace == "" {
+			return "", nil
+		}
 		err = a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{Limit: few}, func(stream *unstructured.Unstructured) {
 			if host == "" {
 				host, _, _ = strings.Cut(textAt(stream.Object, "status", "dockerImageRepository"), "/")
@@ -106,29 +114,30 @@ func (a *actions) apiServerHost(ctx context.Context) (string, error) {
 	return config.ImagePolicyConfig.InternalRegistryHostname, nil
 }
 
+// serviceHost is the registry of OpenShift 4.
 func (a *actions) serviceHost(ctx context.Context) (string, error) {
-	return a.addressOf(ctx, services, "openshift-image-registry", "image-registry", func(*unstructured.Unstructured) string {
-		return "image-registry.openshift-image-registry.svc"
-	})
+	service, err := a.cluster.Get(ctx, services, "openshift-image-registry", "image-registry")
+	if service == nil {
+		return "", err
+	}
+	return withPort("image-registry.openshift-image-registry.svc", service), nil
 }
 
 // oldServiceHost is the registry of OpenShift 3.
 func (a *actions) oldServiceHost(ctx context.Context) (string, error) {
-	return a.addressOf(ctx, services, "default", "docker-registry", func(service *unstructured.Unstructured) string {
-		return textAt(service.Object, "spec", "clusterIP")
-	})
-}
-
-// addressOf returns the host of a service with its first port.
-func (a *actions) addressOf(ctx context.Context, resource schema.GroupVersionResource, namespace, name string, host func(*unstructured.Unstructured) string) (string, error) {
-	service, err := a.cluster.Get(ctx, resource, namespace, name)
+	service, err := a.cluster.Get(ctx, services, "default", "docker-registry")
 	if service == nil {
 		return "", err
 	}
+	return withPort(textAt(service.Object, "spec", "clusterIP"), service), nil
+}
+
+// withPort returns the host with the first port of a service, or "".
+func withPort(host string, service *unstructured.Unstructured) string {
 	for port := range each(listAt(service.Object, "spec", "ports")) {
 		if number, ok := port["port"].(int64); ok {
-			return net.JoinHostPort(host(service), strconv.FormatInt(number, 10)), nil
+			return net.JoinHostPort(host, strconv.FormatInt(number, 10))
 		}
 	}
-	return "", nil
+	return ""
 }

@@ -47,14 +47,14 @@ func (i imageTriggers) begin(_ context.Context, in sdk.RestoreInput) (sdk.Restor
 		annotate(in.Item, imageTriggersKey, text)
 	}
 	waits, err := i.waits(r, in.Item)
-	if err != nil || !waits || !triggers.pause() {
+	o := operation{in.Item.GroupVersionKind().GroupKind(), r.target(in.Item.GetNamespace()), in.Item.GetName()}
+	if err != nil || !waits || !o.valid() || !triggers.pause() {
 		return sdk.RestoreResult{}, err
 	}
 	annotate(in.Item, originalTriggersKey, text)
 	annotate(in.Item, imageTriggersKey, triggers.String())
 	setLabel(in.Item, pausedTriggersLabel, r.labelValue())
-	id := operation{schema.ParseGroupKind(in.Item.GroupVersionKind().GroupKind().String()), r.target(in.Item.GetNamespace()), in.Item.GetName()}
-	return sdk.RestoreResult{OperationID: id.String()}, nil
+	return sdk.RestoreResult{OperationID: o.String()}, nil
 }
 
 // waits reports whether the pods of a workload must not be replaced yet.
@@ -97,11 +97,15 @@ var triggeredKinds = map[schema.GroupKind]schema.GroupVersionResource{
 	{Group: "batch", Kind: "Job"}:        {Group: "batch", Version: "v1", Resource: "jobs"},
 }
 
+// valid reports whether the operation can be found again by its ID.
+func (o operation) valid() bool {
+	_, known := triggeredKinds[o.kind]
+	return known && o.namespace != "" && o.name != ""
+}
+
 func parseOperation(id string) (operation, error) {
-	parts := strings.Split(id, "/")
-	if len(parts) == 3 {
-		o := operation{schema.ParseGroupKind(parts[0]), parts[1], parts[2]}
-		if _, known := triggeredKinds[o.kind]; known && o.namespace != "" && o.name != "" {
+	if parts := strings.Split(id, "/"); len(parts) == 3 {
+		if o := (operation{schema.ParseGroupKind(parts[0]), parts[1], parts[2]}); o.valid() {
 			return o, nil
 		}
 	}
