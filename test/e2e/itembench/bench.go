@@ -140,7 +140,24 @@ func (b *bench) read(ctx context.Context, round int, plugin bool) (reading, erro
 		return reading{}, err
 	}
 	r.restore = time.Since(start)
+	if err := b.complete(ctx, name); err != nil {
+		return reading{}, err
+	}
 	return r, b.cluster.DeleteNamespace(ctx, name)
+}
+
+// complete checks that all objects are in a namespace.
+func (b *bench) complete(ctx context.Context, namespace string) error {
+	for _, k := range kinds {
+		list, err := b.cluster.Dynamic.Resource(k.resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if len(list.Items) < k.n {
+			return fmt.Errorf("%d of %d %s were restored", len(list.Items), k.n, k.resource.Resource)
+		}
+	}
+	return nil
 }
 
 // restart restarts Velero with or without the plugin.
