@@ -65,6 +65,10 @@ test: build ## run all tests; builds the servers that they need
 bench: build ## measure our plugins against a plugin on Velero's own framework
 	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
 
+.PHONY: huge
+huge: build ## put an object of 60 GiB through the aws plugin, and measure
+	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws --huge 60GiB
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@set -e; for module in . sdk $(MODULES); do (cd $$module; \
