@@ -69,6 +69,10 @@ bench: build ## measure our plugins against a plugin on Velero's own framework
 bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
 	go run ./test/e2e/itembench --plugins bin
 
+.PHONY: huge
+huge: build ## put an object of 60 GiB through the aws plugin, and measure
+	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws --huge 60GiB
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@set -e; for module in . sdk $(MODULES); do (cd $$module; \

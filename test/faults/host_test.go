@@ -95,10 +95,11 @@ func TestLogOfAnOrphan(t *testing.T) {
 	wires := newPuppeteer(t)
 	d := doom(t, host.Job{Launch: wires.launch(), Store: puppetStore, Do: "execute"})
 	wires.next().tell(t, "mourn")
+	wires.next() // "mourning"
 	if err := d.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	wires.next().tell(t, "go") // "mourned"
+	wires.next() // "mourned"
 	if err := d.Plugin.Ended(promptly); err != nil {
 		t.Error(err)
 	}

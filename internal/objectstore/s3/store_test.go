@@ -237,6 +237,7 @@ func TestGetLargeInRanges(t *testing.T) {
 func TestGetFaults(t *testing.T) {
 	get := s3proxy.Operations("GetObject")
 	t.Run("resets are resumed", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
@@ -247,6 +248,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("small object is resumed", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overTLS)
 		s.add("small", large[:1<<20])
 		p := s.behind()
@@ -257,6 +259,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("resets without progress end", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("small", large[:1<<20])
 		p := s.behind()
@@ -267,6 +270,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("ranges are ignored", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
@@ -277,6 +281,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("object changes", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
@@ -292,6 +297,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("closed in the middle of a stall", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
@@ -309,6 +315,7 @@ func TestGetFaults(t *testing.T) {
 		}
 	})
 	t.Run("throttled", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		s.add("small", large[:1000])
 		p := s.behind()
@@ -320,9 +327,11 @@ func TestGetFaults(t *testing.T) {
 	})
 }
 
-func TestPutFaults(t *testing.T) {
+// Uploads get over passing trouble.
+func TestPutRecovers(t *testing.T) {
 	body := random(3*partSize + 5)
 	t.Run("passing trouble", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		p := s.behind(s3proxy.Strict()...)
 		p.Inject(2, s3proxy.Operations("CreateMultipartUpload"), s3proxy.SlowDown())
@@ -337,6 +346,7 @@ func TestPutFaults(t *testing.T) {
 		}
 	})
 	t.Run("small object in trouble", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("PutObject"), s3proxy.SlowDown())
@@ -350,6 +360,7 @@ func TestPutFaults(t *testing.T) {
 	})
 
 	t.Run("the answer to the completion is lost", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.LoseAnswer())
@@ -361,6 +372,7 @@ func TestPutFaults(t *testing.T) {
 		}
 	})
 	t.Run("the upload is gone", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t, overHTTP)
 		old := slices.Concat(body[1:], body[:1]) // as large
 		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(old)); err != nil {
@@ -373,7 +385,10 @@ func TestPutFaults(t *testing.T) {
 			t.Errorf("error: %v", err)
 		}
 	})
+}
 
+func TestPutFaults(t *testing.T) {
+	body := random(3*partSize + 5)
 	t.Setenv("AWS_MAX_ATTEMPTS", "2")
 	for name, c := range map[string]struct {
 		when  s3proxy.Match

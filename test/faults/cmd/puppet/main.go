@@ -41,23 +41,21 @@ type wires struct{ socket string }
 //	log N      log N lines first
 //	print N    print N lines of a kilobyte first
 //	hang       never return, whatever becomes of the context
-//	mourn      wait for the end of the context, log a line and report "mourned"
+//	mourn      report "mourning", wait for the end of the context, log a line and
+//	           report "mourned"
 //
 // Without an answer it waits for the end of the context.
 func (s wires) pull(ctx context.Context, method string) error {
 	if s.socket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unix", s.socket)
+	conn, err := s.report(method)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if _, err := fmt.Fprintln(conn, method); err != nil {
-		return err
-	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -66,6 +64,19 @@ func (s wires) pull(ctx context.Context, method string) error {
 		return fmt.Errorf("the test has let go: %w", err)
 	}
 	return s.obey(ctx, line)
+}
+
+// report tells the test where the puppet is. The answer comes on the connection.
+func (s wires) report(where string) (net.Conn, error) {
+	conn, err := net.Dial("unix", s.socket)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintln(conn, where); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (s wires) obey(ctx context.Context, line string) error {
@@ -84,9 +95,13 @@ func (s wires) obey(ctx context.Context, line string) error {
 	case "hang":
 		select {}
 	case "mourn":
+		if _, err := s.report("mourning"); err != nil {
+			return err
+		}
 		<-ctx.Done()
 		slog.Info("the host is gone")
-		return s.pull(context.Background(), "mourned")
+		_, err := s.report("mourned")
+		return err
 	default:
 		return fmt.Errorf("no command %q", line)
 	}
