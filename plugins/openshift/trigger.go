@@ -29,6 +29,7 @@ import (
 type imageTriggers struct{ *actions }
 
 func (i imageTriggers) begin(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	unpause(in.Item)
 	text := annotation(in.Item, imageTriggersKey)
 	if text == "" {
 		return sdk.RestoreResult{}, nil
@@ -55,6 +56,19 @@ func (i imageTriggers) begin(_ context.Context, in sdk.RestoreInput) (sdk.Restor
 	annotate(in.Item, imageTriggersKey, triggers.String())
 	setLabel(in.Item, pausedTriggersLabel, r.labelValue())
 	return sdk.RestoreResult{OperationID: o.String()}, nil
+}
+
+// unpause undoes the pause of another restore, during which the backup was taken.
+func unpause(item *unstructured.Unstructured) {
+	if !hasAnnotation(item, originalTriggersKey) {
+		return
+	}
+	if text, changed := resumed(annotation(item, imageTriggersKey), annotation(item, originalTriggersKey)); changed {
+		annotate(item, imageTriggersKey, text)
+	}
+	removeAnnotation(item, originalTriggersKey)
+	removeAnnotation(item, triggersWaitKey)
+	removeLabel(item, pausedTriggersLabel)
 }
 
 // waits reports whether the pods of a workload must not be replaced yet.

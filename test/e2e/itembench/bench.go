@@ -127,7 +127,7 @@ func (b *bench) read(ctx context.Context, round int, plugin bool) (reading, erro
 	if err := b.restart(ctx, plugin); err != nil {
 		return reading{}, err
 	}
-	name := fmt.Sprintf("round-%d-%t", round, plugin)
+	name := fmt.Sprintf("round-%d-%t", round+1, plugin)
 	start := time.Now()
 	backup, err := b.velero.Backup(ctx, name, map[string]any{"includedNamespaces": []any{namespace}, "storageLocation": location})
 	if err := completed(backup, err); err != nil {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// An action is one row of the table: a name without its prefix, and an
+// implementation of one of the SDK's interfaces.
+type action struct {
+	name           string
+	implementation sdk.Applier
+}
+
+// The forms of an action, from a function and the resources that it is for. An
+// error of theirs names the item.
+
+type (
+	backupFunc  func(context.Context, *unstructured.Unstructured, *sdk.Backup) (sdk.BackupResult, error)
+	relatedFunc func(context.Context, *unstructured.Unstructured, *sdk.Backup) ([]sdk.ResourceIdentifier, error)
+	restoreFunc func(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
+	readyFunc   func(context.Context, []sdk.ResourceIdentifier, *sdk.Restore) (bool, error)
+)
+
+type on []string
+
+func (o on) AppliesTo(context.Context) (sdk.Selector, error) {
+	return sdk.Selector{IncludedResources: o}, nil
+}
+
+type backupAction struct {
+	on
+	do backupFunc
+}
+
+func backup(name string, do backupFunc, resources ...string) action {
+	return action{name, backupAction{resources, do}}
+}
+
+func (b backupAction) Backup(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) (sdk.BackupResult, error) {
+	result, err := b.do(ctx, item, owner)
+	return result, about(item, err)
+}
+
+type relatedAction struct {
+	on
+	do relatedFunc
+}
+
+func related(name string, do relatedFunc, resources ...string) action {
+	return action{name, relatedAction{resources, do}}
+}
+
+func (r relatedAction) RelatedItems(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
+	items, err := r.do(ctx, item, owner)
+	return items, about(item, err)
+}
+
+type restoreAction struct {
+	on
+	do restoreFunc
+}
+
+func restores(name string, do restoreFunc, resources ...string) action {
+	return action{name, restoreAction{resources, do}}
+}
+
+func (r restoreAction) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	result, err := r.do(ctx, in)
+	return result, about(in.Item, err)
+}
+
+type waitingAction struct {
+	restoreAction
+	ready readyFunc
+}
+
+func waiting(name string, do restoreFunc, ready readyFunc, resources ...string) action {
+	return action{name, waitingAction{restoreAction{resources, do}, ready}}
+}
+
+func (w waitingAction) ItemsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
+	return w.ready(ctx, items, owner)
+}
+
+// restoreOperation is a restore that goes on after the item is there.
+type restoreOperation interface {
+	begin(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
+	sdk.RestoreOperations
+}
+
+type operatingAction struct {
+	restoreAction
+	sdk.RestoreOperations
+}
+
+func operating(name string, o restoreOperation, resources ...string) action {
+	return action{name, operatingAction{restoreAction{resources, o.begin}, o}}
+}
+
+func about(item *unstructured.Unstructured, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", describe(item), err)
+}
+
+// skip is the restore of what has no place in another cluster.
+func skip(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error) {
+	return sdk.RestoreResult{Skip: true}, nil
+}
