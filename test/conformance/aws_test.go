@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.ControlPlane) }
 // TestAWSStrict checks the object store behind a server that refuses whatever
 // servers other than Amazon's refuse, and that can be broken.
 func TestAWSStrict(t *testing.T) {
-	minio := servers.MinIO(t)
+	minio, path := servers.MinIO(t), build(t, "velero-plugin-for-aws", "./plugins/aws")
 	for _, c := range []struct {
 		name   string
 		config map[string]string
@@ -37,11 +37,12 @@ func TestAWSStrict(t *testing.T) {
 		{"no-checksums", map[string]string{"checksumAlgorithm": ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			proxy := s3proxy.NewTLS(t, minio.Endpoint, nil, s3proxy.Strict()...)
 			config := storeConfig(t, minio, proxy.URL, c.config)
 			config["caCert"] = string(proxy.CAPEM)
 			plugintest.Run(t, plugintest.Plugin{
-				Path: build(t, "velero-plugin-for-aws", "./plugins/aws"),
+				Path: path,
 				Env: append(environment(t), "OADP_PLUGIN_STALL_TIMEOUT="+stallLimit.String(),
 					"AWS_MAX_ATTEMPTS=2"), // a broken server stays broken
 				StallLimit: stallLimit,

@@ -12,7 +12,7 @@ import (
 func TestOpenShift(t *testing.T) {
 	plugintest.Run(t, plugintest.Plugin{
 		Path:  build(t, "velero-plugins", "./plugins/openshift"),
-		Env:   append(environment(t), "KUBECONFIG="+servers.ControlPlane(t).Kubeconfig),
+		Env:   append(environment(t), "KUBECONFIG="+servers.ControlPlane(t).Kubeconfig, "OADP_PLUGIN_CLIENT_TIMEOUT=5s"),
 		Items: openShiftItems(),
 		Operations: []plugintest.Operation{{
 			Kind: "RestoreItemActionV2", Name: "openshift.io/27-image-trigger-restore-plugin", Item: json.RawMessage(triggeredDeployment),
