@@ -176,6 +176,14 @@ func setEnvironment(ctx context.Context, t *testing.T, cluster *stack.ControlPla
 		if s := d.Status; s.ObservedGeneration != d.Generation || s.UpdatedReplicas != 1 || s.Replicas != 1 || s.AvailableReplicas != 1 {
 			return fmt.Errorf("velero: %+v", s)
 		}
+		// A pod that is about to end is not counted, and may still take a restore.
+		pods, err := cluster.Kubernetes.CoreV1().Pods(stack.VeleroNamespace).List(ctx, metav1.ListOptions{LabelSelector: "deploy=velero"})
+		if err != nil {
+			return err
+		}
+		if len(pods.Items) != 1 {
+			return fmt.Errorf("%d pods of velero", len(pods.Items))
+		}
 		return nil
 	})
 	if err != nil {
