@@ -64,6 +64,7 @@ test: build ## run all tests; builds the servers that they need
 .PHONY: bench
 bench: build ## measure our plugins against a plugin on Velero's own framework
 	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
+	$(MAKE) bench-items
 
 .PHONY: bench-items
 bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
