@@ -1,0 +1,95 @@
+package images
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Media types of manifests.
+const (
+	DockerManifest      = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerList          = "application/vnd.docker.distribution.manifest.list.v2+json"
+	OCIManifest         = "application/vnd.oci.image.manifest.v1+json"
+	OCIIndex            = "application/vnd.oci.image.index.v1+json"
+	DockerSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
+	DockerSchema1Signed = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+)
+
+// MaxManifestSize is the largest manifest that is read, in bytes. Registries
+// take no larger ones.
+const MaxManifestSize = 4 << 20
+
+// Manifest is a manifest as registries store it.
+type Manifest struct {
+	MediaType string
+	Digest    digest.Digest
+	Content   []byte
+
+	// Manifests are those of an index.
+	Manifests []Descriptor
+	// Blobs are the configuration, unless the manifest is an index or of schema
+	// 1, and the layers.
+	Blobs []Descriptor
+}
+
+// ParseManifest reads a manifest and verifies its digest. mediaType is what the
+// registry says it is, "" if only the content tells.
+func ParseManifest(content []byte, mediaType string, d digest.Digest) (*Manifest, error) {
+	m := &Manifest{Digest: d, Content: content}
+	if err := d.Validate(); err != nil {
+		return nil, fmt.Errorf("digest %q: %w", d, err)
+	}
+	var fields struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		MediaType     string       `json:"mediaType"`
+		Manifests     []Descriptor `json:"manifests"`
+		Config        *Descriptor  `json:"config"`
+		Layers        []Descriptor `json:"layers"`
+		FSLayers      []struct {
+			BlobSum digest.Digest `json:"blobSum"`
+		} `json:"fsLayers"`
+		Signatures []json.RawMessage `json:"signatures"`
+	}
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, fmt.Errorf("manifest %s is not JSON: %w", d, err)
+	}
+	if fields.SchemaVersion == 1 {
+		m.MediaType = DockerSchema1
+		if len(fields.Signatures) > 0 {
+			m.MediaType = DockerSchema1Signed
+		}
+		for _, layer := range fields.FSLayers {
+			m.Blobs = append(m.Blobs, Descriptor{Digest: layer.BlobSum, Size: unknownSize})
+		}
+		return m, m.verify(schema1Payload)
+	}
+	switch {
+	case fields.MediaType != "":
+		m.MediaType = fields.MediaType
+	case mediaType != "" && mediaType != "application/json":
+		m.MediaType, _, _ = strings.Cut(mediaType, ";")
+	case fields.Config != nil:
+		m.MediaType = OCIManifest
+	default:
+		m.MediaType = OCIIndex
+	}
+	switch m.MediaType {
+	case DockerList, OCIIndex:
+		m.Manifests = fields.Manifests
+	case DockerManifest, OCIManifest:
+		if fields.Config == nil {
+			return nil, fmt.Errorf("manifest %s names no configuration", d)
+		}
+		m.Blobs = append([]Descriptor{*fields.Config}, fields.Layers...)
+	default:
+		return nil, fmt.Errorf("manifest %s is of the unknown media type %q", d, m.MediaType)
+	}
+	return m, errors.Join(m.verify(whole), m.valid())
+}
+
+// unknownSize is the size of a blob whose manifest does not tell it.
+const unknownSize = -1
