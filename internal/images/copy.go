@@ -1,26 +1,48 @@
 package images
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
+
+// Limits bound what a Copier does at a time. Each is 1 at least.
+type Limits struct {
+	Images int // copied at a time
+	Blobs  int // of each image
+}
 
 // Copier copies images from one source to one target. Its methods are safe for
 // concurrent use, and the limits hold for all of them together.
 type Copier struct {
-	// contains unexported fields
-}
-
-// Limits bound what a Copier does at a time.
-type Limits struct {
-	Images int // copied at a time
-	Blobs  int // copied at a time, of each image
+	from   Source
+	to     Target
+	blobs  int
+	images *semaphore.Weighted
+	log    *slog.Logger
 }
 
 // NewCopier returns a copier.
-func NewCopier(from Source, to Target, limits Limits, log *slog.Logger) *Copier { return nil }
+func NewCopier(from Source, to Target, limits Limits, log *slog.Logger) *Copier {
+	return &Copier{
+		from:   from,
+		to:     to,
+		blobs:  max(limits.Blobs, 1),
+		images: semaphore.NewWeighted(int64(max(limits.Images, 1))),
+		log:    log,
+	}
+}
 
 // Image is what to copy.
 type Image struct {
@@ -28,21 +50,18 @@ type Image struct {
 	// Sources are the repositories of the source that may have the image, the
 	// most likely one first.
 	Sources []string
-	// Repositories are those of the target that the image becomes part of; the
-	// first gets the tags.
+	// Repositories are those of the target that the image becomes part of. What
+	// the first of them has already is not asked of the source.
 	Repositories []string
-	// Tags will name the image, unless they already do.
-	Tags []string
 }
 
 // Result says what became of an image.
 type Result struct {
-	// Digest is the image's own, or another one if it had to be converted.
-	Digest    digest.Digest
-	Manifests int
-	Blobs     int   // that the image has, each counted once
-	Copied    int   // blobs that the target did not have
-	Bytes     int64 // read for these
+	// Manifest is the image's own, or another one if it had to be converted.
+	Manifest *Manifest
+	Blobs    int   // that the image has, each counted once
+	Copied   int   // of them, read from the source
+	Bytes    int64 // that were read for these
 	// Missing are manifests of an index that the source does not have. The index
 	// is copied all the same.
 	Missing []digest.Digest
@@ -50,4 +69,206 @@ type Result struct {
 
 // Copy copies an image. The error for one that the source does not have is
 // fs.ErrNotExist.
-func (c *Copier) Copy(ctx context.Context, image Image) (Result, error) { return Result{}, nil }
+//
+// The target gets what the image consists of before what names it, so that a
+// copy that fails leaves nothing that looks whole.
+func (c *Copier) Copy(ctx context.Context, image Image) (Result, error) {
+	if err := c.images.Acquire(ctx, 1); err != nil {
+		return Result{}, context.Cause(ctx)
+	}
+	defer c.images.Release(1)
+	g := &graph{copier: c, image: image, seen: map[digest.Digest]bool{}}
+	if err := g.load(ctx, Descriptor{Digest: image.Digest, Size: unknownSize}); err != nil {
+		return Result{}, err
+	}
+	if err := g.convert(ctx); err != nil {
+		return Result{}, err
+	}
+	result := Result{Manifest: g.root(), Blobs: len(g.blobs), Missing: g.missing}
+	if err := c.to.Announce(ctx, g.announcement()); err != nil {
+		return result, err
+	}
+	if err := g.copyBlobs(ctx, &result); err != nil {
+		return result, err
+	}
+	if err := g.putManifests(ctx); err != nil {
+		return result, err
+	}
+	return result, g.remember(ctx)
+}
+
+// Tag lets a tag of a repository of the target name images that are there, one
+// after the other, so that the last one is current and the others its history.
+func (c *Copier) Tag(ctx context.Context, repository, tag string, images ...*Manifest) error {
+	if err := c.images.Acquire(ctx, 1); err != nil {
+		return context.Cause(ctx)
+	}
+	defer c.images.Release(1)
+	for _, m := range images {
+		if err := c.to.Tag(ctx, repository, tag, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// graph is an image with all that it consists of.
+type graph struct {
+	copier *Copier
+	image  Image
+	seen   map[digest.Digest]bool // manifests and blobs
+
+	manifests []*Manifest // each behind those that it names
+	blobs     []Descriptor
+	missing   []digest.Digest
+	config    []byte // that the conversion has made, if there was one
+}
+
+// maxManifests is how many manifests an index may lead to.
+const maxManifests = 1000
+
+// root is the manifest of the image itself.
+func (g *graph) root() *Manifest { return g.manifests[len(g.manifests)-1] }
+
+// load reads a manifest and those that it names.
+func (g *graph) load(ctx context.Context, d Descriptor) error {
+	g.seen[d.Digest] = true
+	m, err := g.manifest(ctx, d.Digest)
+	if err != nil {
+		return err
+	}
+	for _, child := range m.Manifests {
+		if g.seen[child.Digest] {
+			continue
+		}
+		if len(g.seen) > maxManifests {
+			return fmt.Errorf("index %s leads to more than %d manifests", d.Digest, maxManifests)
+		}
+		err := g.load(ctx, child)
+		if errors.Is(err, fs.ErrNotExist) {
+			g.missing = append(g.missing, child.Digest)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(m.Manifests) > 0 && !slices.ContainsFunc(m.Manifests, func(child Descriptor) bool { return g.has(child.Digest) }) {
+		return fmt.Errorf("%w: none of the %d manifests of index %s", fs.ErrNotExist, len(m.Manifests), d.Digest)
+	}
+	g.manifests = append(g.manifests, m)
+	for _, b := range m.Blobs {
+		if !g.seen[b.Digest] {
+			g.seen[b.Digest] = true
+			g.blobs = append(g.blobs, b)
+		}
+	}
+	return nil
+}
+
+// has reports whether a manifest is loaded.
+func (g *graph) has(d digest.Digest) bool {
+	return slices.ContainsFunc(g.manifests, func(m *Manifest) bool { return m.Digest == d })
+}
+
+// manifest reads a manifest from the target if it is there, else from the
+// source.
+func (g *graph) manifest(ctx context.Context, d digest.Digest) (*Manifest, error) {
+	m, err := g.copier.to.Manifest(ctx, g.image.Repositories[0], d)
+	if err == nil || ctx.Err() != nil {
+		return m, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		g.copier.log.Debug("a manifest of the target cannot be used and is copied again", "digest", d.String(), "error", err.Error())
+	}
+	return firstOf(g.image.Sources, func(repository string) (*Manifest, error) {
+		return g.copier.from.Manifest(ctx, repository, d)
+	})
+}
+
+// firstOf asks the repositories in turn until one has it.
+func firstOf[T any](repositories []string, ask func(repository string) (T, error)) (T, error) {
+	var none T
+	err := error(fs.ErrNotExist)
+	for _, repository := range repositories {
+		found, failure := ask(repository)
+		if failure == nil {
+			return found, nil
+		}
+		if err = failure; !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return none, err
+}
+
+func (g *graph) announcement() Announcement {
+	contents := make([]digest.Digest, 0, len(g.manifests)+len(g.blobs))
+	for _, m := range g.manifests {
+		contents = append(contents, m.Digest)
+	}
+	for _, b := range g.blobs {
+		contents = append(contents, b.Digest)
+	}
+	return Announcement{Digest: g.root().Digest, Repositories: g.image.Repositories, Contents: contents}
+}
+
+// copyBlobs makes the blobs part of the repositories and counts those that were
+// read from the source.
+func (g *graph) copyBlobs(ctx context.Context, result *Result) error {
+	var copied, read atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(g.copier.blobs)
+	for _, b := range g.blobs {
+		group.Go(func() error {
+			n, err := g.copyBlob(ctx, b)
+			if n > 0 {
+				copied.Add(1)
+				read.Add(n)
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	result.Copied, result.Bytes = int(copied.Load()), read.Load()
+	return err
+}
+
+func (g *graph) copyBlob(ctx context.Context, b Descriptor) (int64, error) {
+	open := func(ctx context.Context) (io.ReadCloser, error) { return g.open(ctx, b) }
+	var read int64
+	for _, repository := range g.image.Repositories {
+		n, err := g.copier.to.PutBlob(ctx, repository, b, open)
+		read += n
+		if errors.Is(err, fs.ErrNotExist) && b.Foreign() {
+			return read, nil // whoever pulls the image gets it from its URL
+		}
+		if err != nil {
+			return read, cmp.Or(context.Cause(ctx), fmt.Errorf("blob %s of image %s: %w", b.Digest, g.image.Digest, err))
+		}
+	}
+	return read, nil
+}
+
+// open reads a blob from the source.
+func (g *graph) open(ctx context.Context, b Descriptor) (io.ReadCloser, error) {
+	if g.config != nil && b.Digest == g.blobs[0].Digest {
+		return io.NopCloser(bytes.NewReader(g.config)), nil
+	}
+	return firstOf(g.image.Sources, func(repository string) (io.ReadCloser, error) {
+		return g.copier.from.Blob(ctx, repository, b)
+	})
+}
+
+// putManifests makes the manifests part of the repositories, the image's own
+// last.
+func (g *graph) putManifests(ctx context.Context) error {
+	for _, repository := range g.image.Repositories {
+		for _, m := range g.manifests {
+			if err := g.copier.to.PutManifest(ctx, repository, m); err != nil {
+				return fmt.Errorf("manifest %s of image %s: %w", m.Digest, g.image.Digest, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,6 +1,8 @@
 package images
 
 import (
+	_ "crypto/sha256" // the digests
+	_ "crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,3 +95,38 @@ func ParseManifest(content []byte, mediaType string, d digest.Digest) (*Manifest
 
 // unknownSize is the size of a blob whose manifest does not tell it.
 const unknownSize = -1
+
+// verify compares the digest with that of the part of the content that counts.
+func (m *Manifest) verify(counts func([]byte) ([]byte, error)) error {
+	content, err := counts(m.Content)
+	if err != nil {
+		return fmt.Errorf("manifest %s: %w", m.Digest, err)
+	}
+	if found := m.Digest.Algorithm().FromBytes(content); found != m.Digest {
+		return fmt.Errorf("manifest %s is damaged: its content has the digest %s", m.Digest, found)
+	}
+	return nil
+}
+
+func whole(content []byte) ([]byte, error) { return content, nil }
+
+// valid reports descriptors that cannot be.
+func (m *Manifest) valid() error {
+	for _, list := range [][]Descriptor{m.Manifests, m.Blobs} {
+		for _, d := range list {
+			if err := d.Digest.Validate(); err != nil {
+				return fmt.Errorf("manifest %s names the digest %q: %w", m.Digest, d.Digest, err)
+			}
+			if d.Size < 0 {
+				return fmt.Errorf("manifest %s names %s with a size of %d bytes", m.Digest, d.Digest, d.Size)
+			}
+		}
+	}
+	return nil
+}
+
+// Foreign reports whether registries need not have the blob, as everybody gets
+// it from elsewhere.
+func (d Descriptor) Foreign() bool {
+	return len(d.URLs) > 0 || strings.Contains(d.MediaType, ".foreign.") || strings.Contains(d.MediaType, ".nondistributable.")
+}
