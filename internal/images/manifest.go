@@ -4,7 +4,6 @@ import (
 	_ "crypto/sha256" // the digests
 	_ "crypto/sha512"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -41,10 +40,10 @@ type Manifest struct {
 // ParseManifest reads a manifest and verifies its digest. mediaType is what the
 // registry says it is, "" if only the content tells.
 func ParseManifest(content []byte, mediaType string, d digest.Digest) (*Manifest, error) {
-	m := &Manifest{Digest: d, Content: content}
-	if err := d.Validate(); err != nil {
-		return nil, fmt.Errorf("digest %q: %w", d, err)
+	if err := verify(content, d); err != nil {
+		return nil, err
 	}
+	m := &Manifest{Digest: d, Content: content}
 	var fields struct {
 		SchemaVersion int          `json:"schemaVersion"`
 		MediaType     string       `json:"mediaType"`
@@ -67,7 +66,7 @@ func ParseManifest(content []byte, mediaType string, d digest.Digest) (*Manifest
 		for _, layer := range fields.FSLayers {
 			m.Blobs = append(m.Blobs, Descriptor{Digest: layer.BlobSum, Size: unknownSize})
 		}
-		return m, m.verify(schema1Payload)
+		return m, m.valid()
 	}
 	switch {
 	case fields.MediaType != "":
@@ -90,25 +89,27 @@ func ParseManifest(content []byte, mediaType string, d digest.Digest) (*Manifest
 	default:
 		return nil, fmt.Errorf("manifest %s is of the unknown media type %q", d, m.MediaType)
 	}
-	return m, errors.Join(m.verify(whole), m.valid())
+	return m, m.valid()
 }
 
 // unknownSize is the size of a blob whose manifest does not tell it.
 const unknownSize = -1
 
-// verify compares the digest with that of the part of the content that counts.
-func (m *Manifest) verify(counts func([]byte) ([]byte, error)) error {
-	content, err := counts(m.Content)
-	if err != nil {
-		return fmt.Errorf("manifest %s: %w", m.Digest, err)
+// verify compares a digest with the content, and with the part of it that was
+// signed, which counts for manifests of schema 1.
+func verify(content []byte, d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
 	}
-	if found := m.Digest.Algorithm().FromBytes(content); found != m.Digest {
-		return fmt.Errorf("manifest %s is damaged: its content has the digest %s", m.Digest, found)
+	found := d.Algorithm().FromBytes(content)
+	if found == d {
+		return nil
 	}
-	return nil
+	if payload, err := schema1Payload(content); err == nil && d.Algorithm().FromBytes(payload) == d {
+		return nil
+	}
+	return fmt.Errorf("manifest %s is damaged: its content has the digest %s", d, found)
 }
-
-func whole(content []byte) ([]byte, error) { return content, nil }
 
 // valid reports descriptors that cannot be.
 func (m *Manifest) valid() error {
@@ -117,7 +118,7 @@ func (m *Manifest) valid() error {
 			if err := d.Digest.Validate(); err != nil {
 				return fmt.Errorf("manifest %s names the digest %q: %w", m.Digest, d.Digest, err)
 			}
-			if d.Size < 0 {
+			if d.Size < 0 && !m.schema1() {
 				return fmt.Errorf("manifest %s names %s with a size of %d bytes", m.Digest, d.Digest, d.Size)
 			}
 		}
