@@ -256,16 +256,16 @@ func writeControlPlaneCredentials(dir string) (controlPlaneCredentials, error) {
 	creds := controlPlaneCredentials{
 		adminToken: rand.Text(), managerToken: rand.Text(), schedulerToken: rand.Text(), nodeToken: rand.Text(),
 	}
-	ca, err := newAuthority("Kubernetes of the test stack")
+	ca, err := NewAuthority("Kubernetes of the test stack")
 	if err != nil {
 		return creds, err
 	}
-	creds.ca = ca.pem
-	cert, key, err := ca.issue("kube-apiserver", net.ParseIP(serviceAddress))
+	creds.ca = ca.PEM
+	cert, key, err := ca.Issue("kube-apiserver", net.ParseIP(serviceAddress))
 	if err != nil {
 		return creds, err
 	}
-	accountsCert, accountsKey, err := ca.issue("service-accounts")
+	accountsCert, accountsKey, err := ca.Issue("service-accounts")
 	if err != nil {
 		return creds, err
 	}
@@ -274,7 +274,7 @@ func writeControlPlaneCredentials(dir string) (controlPlaneCredentials, error) {
 		return creds, err
 	}
 	return creds, writeFiles(dir, map[string][]byte{
-		"ca.crt": ca.pem, "server.crt": cert, "server.key": key,
+		"ca.crt": ca.PEM, "server.crt": cert, "server.key": key,
 		"accounts.pub": accountsPublic, "accounts.key": accountsKey,
 		"tokens.csv": creds.tokens(),
 	})

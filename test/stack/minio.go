@@ -121,16 +121,16 @@ func (s *Stack) startSecureMinIO(m *MinIO, options MinIOOptions) error {
 	if err != nil {
 		return err
 	}
-	ca, err := newAuthority("MinIO of the test stack")
+	ca, err := NewAuthority("MinIO of the test stack")
 	if err != nil {
 		return err
 	}
-	m.CAPEM, m.CAFile = ca.pem, filepath.Join(certs, "ca.pem")
-	cert, key, err := ca.issue("minio", net.ParseIP(NodeAddress))
+	m.CAPEM, m.CAFile = ca.PEM, filepath.Join(certs, "ca.pem")
+	cert, key, err := ca.Issue("minio", net.ParseIP(NodeAddress))
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(certs, map[string][]byte{"public.crt": cert, "private.key": key, "ca.pem": ca.pem}); err != nil {
+	if err := writeFiles(certs, map[string][]byte{"public.crt": cert, "private.key": key, "ca.pem": ca.PEM}); err != nil {
 		return err
 	}
 	env, err := trustIssuer(certs, options.Issuer)

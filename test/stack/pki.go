@@ -13,14 +13,16 @@ import (
 	"time"
 )
 
-// authority issues the certificates of one group of servers.
-type authority struct {
+// Authority issues the certificates of one group of servers.
+type Authority struct {
+	PEM []byte // of its own certificate
+
 	cert *x509.Certificate
 	key  crypto.Signer
-	pem  []byte
 }
 
-func newAuthority(name string) (*authority, error) {
+// NewAuthority makes an authority of that name.
+func NewAuthority(name string) (*Authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -39,12 +41,12 @@ func newAuthority(name string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, nil
+	return &Authority{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), cert, key}, nil
 }
 
-// issue returns the PEM of a certificate for the loopback interface and
-// further names and addresses, and of its key.
-func (a *authority) issue(name string, ips ...net.IP) (cert, key []byte, err error) {
+// Issue returns the PEM of a certificate for the loopback interface and for
+// further addresses, and of its key.
+func (a *Authority) Issue(name string, ips ...net.IP) (cert, key []byte, err error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,

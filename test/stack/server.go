@@ -152,9 +152,14 @@ func (p *server) stop() {
 	select {
 	case <-p.ended:
 	case <-time.After(stopGrace):
-		_ = p.cmd.Process.Kill()
-		<-p.ended
+		p.kill()
 	}
+}
+
+// kill ends the process without its consent and waits until it is gone.
+func (p *server) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
 }
 
 // attach adds what the server logs during a test to the test's output, should

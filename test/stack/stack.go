@@ -24,14 +24,16 @@ type Stack struct {
 
 	stage stage
 
-	mu      sync.Mutex
-	servers []*server
-	ports   int // how many of stage.Ports are taken
-	planes  int // how many control planes were started
+	mu         sync.Mutex
+	servers    []*server
+	ports      int // how many of stage.Ports are taken
+	planes     int // how many control planes were started
+	registries int // how many registries were started
 
 	minio        shared[*MinIO]
 	versitygw    shared[*VersityGW]
 	rclone       shared[*S3Server]
+	registry     shared[*Registry]
 	controlPlane shared[*ControlPlane]
 	node         shared[*Node]
 	velero       shared[*Velero]

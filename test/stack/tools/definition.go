@@ -71,6 +71,15 @@ func definitions() []definition {
 			}},
 		},
 		{
+			tool:     Registry,
+			dir:      pinnedIn("registry"),
+			estimate: "1 to 2 minutes",
+			programs: []programDefinition{{
+				name: RegistryServer, pkg: distributionModule + "/cmd/registry", module: distributionModule,
+				pin: semver, asked: versionFlag, printed: distribution,
+			}},
+		},
+		{
 			tool:     Velero,
 			dir:      pinnedIn("velero"),
 			estimate: "2 to 4 minutes",
@@ -146,6 +155,8 @@ func minioVersion(v version, _ string) []string {
 		pkg + "Version=" + day + fmt.Sprintf("%02d:%02d:%02dZ", v[3], v[4], v[5]),
 	}
 }
+
+const distributionModule = "github.com/distribution/distribution/v3"
 
 const veleroModule = "github.com/vmware-tanzu/velero"
 

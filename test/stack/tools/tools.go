@@ -32,6 +32,8 @@ const (
 	VersityGW Tool = "versitygw"
 	// Rclone serves a folder as an S3 store.
 	Rclone Tool = "rclone"
+	// Registry is a registry of container images.
+	Registry Tool = "registry"
 	// Velero is the server and the command line.
 	Velero Tool = "velero"
 )
@@ -59,6 +61,7 @@ const (
 	MinIOServer           Program = "minio"
 	VersityGWServer       Program = "versitygw"
 	RcloneServer          Program = "rclone"
+	RegistryServer        Program = "registry"
 	VeleroServer          Program = "velero"
 )
 

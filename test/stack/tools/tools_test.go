@@ -42,6 +42,9 @@ func TestInstalledBinaries(t *testing.T) {
 		{MinIO, "minio version RELEASE.2020-01-01T00-00-00Z (commit-id=x)", false},
 		{MinIO, "minio version DEVELOPMENT.GOGET (commit-id=x)", false},
 		{Velero, "Client:\n\tVersion: v1.18.99\n\tGit commit: -", true},
+		{Registry, "/opt/3.1.0/registry github.com/distribution/distribution/v3 v3.1.99+unknown", true},
+		{Registry, "/opt/3.1.99/registry github.com/distribution/distribution/v3 v3.0.0+unknown", false},
+		{Registry, "registry github.com/docker/distribution v2.8.3", false},
 		{Velero, "Client:\n\tVersion: v1.17.0\n\tGit commit: -", false},
 	} {
 		src, err := openSource(c.tool)

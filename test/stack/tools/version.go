@@ -45,7 +45,9 @@ func (v version) fits(want version) bool {
 var (
 	semver  = regexp.MustCompile(`v?(\d+)\.(\d+)\.(\d+)`)
 	release = regexp.MustCompile(`RELEASE\.(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)Z`)
-	pseudo  = regexp.MustCompile(`-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-[0-9a-f]{12}$`)
+	// Of the registry, which prints its own path before its version.
+	distribution = regexp.MustCompile(`github\.com/\S*/distribution\S* v(\d+)\.(\d+)\.(\d+)`)
+	pseudo       = regexp.MustCompile(`-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-[0-9a-f]{12}$`)
 )
 
 func parseVersion(pattern *regexp.Regexp, text string) (version, error) {
