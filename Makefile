@@ -17,7 +17,7 @@ GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X 
 RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 # Modules that stand apart, with their own dependencies.
-MODULES := test/bench examples/vendor-filesystem sdk/velerocompat
+MODULES := test/bench test/slowlink examples/vendor-filesystem sdk/velerocompat
 
 .DEFAULT_GOAL := help
 

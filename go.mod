@@ -18,6 +18,7 @@ require (
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/moby/buildkit v0.31.0
 	github.com/oadp-plugins/oadp-plugins/sdk v0.0.0
+	github.com/oadp-plugins/oadp-plugins/test/slowlink v0.0.0
 	golang.org/x/net v0.60.0
 	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.85.0
@@ -114,3 +115,5 @@ require (
 )
 
 replace github.com/oadp-plugins/oadp-plugins/sdk => ./sdk
+
+replace github.com/oadp-plugins/oadp-plugins/test/slowlink => ./test/slowlink

@@ -22,7 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"github.com/oadp-plugins/oadp-plugins/test/bench/slowlink"
+	"github.com/oadp-plugins/oadp-plugins/test/slowlink"
 )
 
 // slowPath is what a bucket in the same region looks like to one connection.

@@ -1,0 +1,3 @@
+module github.com/oadp-plugins/oadp-plugins/test/slowlink
+
+go 1.26.0
