@@ -128,6 +128,16 @@ func (s streams) has(name string) bool {
 	return ok
 }
 
+// imageOf returns the digest that a tag of the stream stands for, or "".
+func (s stream) imageOf(tag string) string {
+	for _, t := range s.tags {
+		if t.name == tag {
+			return t.image
+		}
+	}
+	return ""
+}
+
 // tagged returns the first tag that stands for an image by itself.
 func (s streams) tagged(image string) string {
 	for _, stream := range s {

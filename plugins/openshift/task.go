@@ -86,11 +86,12 @@ func (r *restore) targetGroup(group string) string {
 	return strings.Join(parts, ":")
 }
 
-// labelValue returns the restore's name as the value of a label, which holds 63
-// characters.
-func (r *restore) labelValue() string {
+func (r *restore) labelValue() string { return labelValue(r.Metadata.Name) }
+
+// labelValue returns the name of a backup or restore as the value of a label,
+// which holds 63 characters.
+func labelValue(name string) string {
 	const longest, kept = 63, 57
-	name := r.Metadata.Name
 	if len(name) <= longest {
 		return name
 	}

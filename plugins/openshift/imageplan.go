@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// imagePlan is what of an image stream is in the registry of the cluster and
+// has to be copied.
+type imagePlan struct {
+	repository string // of the stream: NAMESPACE/NAME
+	images     []plannedImage
+	tags       []plannedTag
+}
+
+// plannedImage is an image; each digest is planned once, those of a tag from the
+// oldest to the current one.
+type plannedImage struct {
+	digest       digest.Digest
+	reference    string   // as the stream has it
+	repositories []string // that may have it: the stream's own, then that of the reference
+	currentOf    []string // tags that stand for it, which is why it must not be missing
+}
+
+// plannedTag is a tag with its images, the current one last.
+type plannedTag struct {
+	name    string
+	digests []digest.Digest
+	// pushed says that the tag comes with its images. Others follow another tag
+	// or an image elsewhere, and their images are copied without them.
+	pushed bool
+	// elsewhere is the current image of a tag that would be pushed if that image
+	// were in the registry of the cluster, else "".
+	elsewhere string
+}
+
+// planImages returns what has to be copied of a stream whose images name the
+// registry by that host.
+func planImages(stream *unstructured.Unstructured, host string) (imagePlan, error) {
+	p := imagePlan{repository: stream.GetNamespace() + "/" + stream.GetName()}
+	sources := map[string]fields{}
+	for spec := range each(listAt(stream.Object, "spec", "tags")) {
+		sources[textAt(spec, "name")] = fieldsAt(spec, "from")
+	}
+	for status := range each(listAt(stream.Object, "status", "tags")) {
+		name := textAt(status, "tag")
+		t := plannedTag{name: name, pushed: isPushed(sources[name], stream.GetNamespace())}
+		items := slices.Collect(each(listAt(status, "items")))
+		for i, item := range slices.Backward(items) {
+			reference := textAt(item, "dockerImageReference")
+			if !isLocal(reference, host) {
+				if i == 0 && t.pushed {
+					t.pushed, t.elsewhere = false, reference
+				}
+				continue
+			}
+			d, err := imageDigest(item)
+			if err != nil {
+				return imagePlan{}, imageUnreadable(name, reference, err)
+			}
+			t.digests = append(t.digests, d)
+			image := p.add(d, reference)
+			if i == 0 {
+				image.currentOf = append(image.currentOf, name)
+			}
+		}
+		if len(t.digests) > 0 {
+			p.tags = append(p.tags, t)
+		}
+	}
+	return p, nil
+}
+
+// isPushed reports whether a tag with that source in its specification has its
+// image from a push, or stands for one that was pushed into the same namespace.
+func isPushed(from fields, namespace string) bool {
+	if from == nil {
+		return true
+	}
+	of := textAt(from, "namespace")
+	return textAt(from, "kind") == "ImageStreamImage" && (of == "" || of == namespace)
+}
+
+// add plans an image, unless it is planned.
+func (p *imagePlan) add(d digest.Digest, reference string) *plannedImage {
+	i := slices.IndexFunc(p.images, func(image plannedImage) bool { return image.digest == d })
+	if i < 0 {
+		i = len(p.images)
+		p.images = append(p.images, plannedImage{digest: d, reference: reference, repositories: []string{p.repository}})
+	}
+	image := &p.images[i]
+	if other := repositoryOf(reference); other != "" && !slices.Contains(image.repositories, other) {
+		image.repositories = append(image.repositories, other)
+	}
+	return image
+}
+
+// imageDigest returns the digest of an item of a tag.
+func imageDigest(item fields) (digest.Digest, error) {
+	d := digest.Digest(textAt(item, "image"))
+	err := d.Validate()
+	if err == nil {
+		return d, nil
+	}
+	if _, referenced, ok := strings.Cut(textAt(item, "dockerImageReference"), "@"); ok {
+		d = digest.Digest(referenced)
+		err = d.Validate()
+	}
+	if err != nil {
+		return "", fmt.Errorf("digest %q: %w", d, err)
+	}
+	return d, nil
+}
+
+// repositoryOf returns the repository of a reference HOST/REPOSITORY@DIGEST or
+// HOST/REPOSITORY:TAG.
+func repositoryOf(reference string) string {
+	_, path, _ := strings.Cut(reference, "/")
+	path, _, _ = strings.Cut(path, "@")
+	if colon := strings.LastIndex(path, ":"); colon > strings.LastIndex(path, "/") {
+		path = path[:colon]
+	}
+	return path
+}
+
+// differing is a tag that stands for another image in the cluster than in the
+// backup.
+type differing struct {
+	tag               string
+	inBackup, present digest.Digest
+}
+
+// missingIn returns the part of the plan for a stream that is in the cluster
+// already and keeps what it has, and the tags that it has otherwise.
+func (p imagePlan) missingIn(present stream) (imagePlan, []differing) {
+	part := imagePlan{repository: p.repository}
+	var others []differing
+	wanted := map[digest.Digest]bool{}
+	for _, t := range p.tags {
+		if now := digest.Digest(present.imageOf(t.name)); t.pushed && now != "" {
+			if current := t.digests[len(t.digests)-1]; current != now {
+				others = append(others, differing{t.name, current, now})
+			}
+			continue
+		}
+		part.tags = append(part.tags, t)
+		for _, d := range t.digests {
+			wanted[d] = true
+		}
+	}
+	for _, image := range p.images {
+		if wanted[image.digest] {
+			part.images = append(part.images, image)
+		}
+	}
+	return part, others
+}

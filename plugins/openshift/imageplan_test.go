@@ -1,0 +1,239 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/opencontainers/go-digest"
+)
+
+// sum is the digest that tests write as a letter.
+func sum(letter string) digest.Digest { return digest.FromString(letter) }
+
+// withDigests puts digests in place of @LETTER, and of image: LETTER.
+func withDigests(text string) string {
+	for _, letter := range []string{"a", "b", "c", "d"} {
+		text = strings.ReplaceAll(text, "image: "+letter+",", `image: "`+sum(letter).String()+`",`)
+		text = strings.ReplaceAll(text, "@"+letter+"}", "@"+sum(letter).String()+"}")
+	}
+	return text
+}
+
+// planOf returns a plan as text: images as LETTER<repositories>!tags that they
+// are current of, then tags as NAME=LETTERS, with a + if they are pushed.
+func planOf(p imagePlan) string {
+	letter := func(d digest.Digest) string {
+		for _, l := range []string{"a", "b", "c", "d"} {
+			if d == sum(l) {
+				return l
+			}
+		}
+		return d.String()
+	}
+	var parts []string
+	for _, image := range p.images {
+		text := letter(image.digest) + "<" + strings.Join(image.repositories, ",") + ">"
+		if len(image.currentOf) > 0 {
+			text += "!" + strings.Join(image.currentOf, ",")
+		}
+		parts = append(parts, text)
+	}
+	for _, t := range p.tags {
+		text := t.name + "="
+		for _, d := range t.digests {
+			text += letter(d)
+		}
+		if t.pushed {
+			text += "+"
+		}
+		if t.elsewhere != "" {
+			text += "?" + t.elsewhere
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, " ")
+}
+
+func streamText(spec, status string) string {
+	return withDigests("{kind: ImageStream, metadata: {name: app, namespace: shop}, spec: {tags: [" + spec + "]}, status: {tags: [" + status + "]}}")
+}
+
+// tagText is a tag of a status whose items, the newest first, are LETTER:REPOSITORY
+// with the registry of the cluster, or else with a host.
+func tagText(name string, items ...string) string {
+	for i, item := range items {
+		letter, repository, _ := strings.Cut(item, ":")
+		if !strings.HasPrefix(repository, "quay.io/") {
+			repository = "reg:5000/" + repository
+		}
+		items[i] = fmt.Sprintf("{image: %s, dockerImageReference: %s@%s}", letter, repository, letter)
+	}
+	return "{tag: " + name + ", items: [" + strings.Join(items, ", ") + "]}"
+}
+
+func TestPlan(t *testing.T) {
+	for _, c := range []struct{ what, spec, status, want string }{
+		{"nothing", "", "", ""},
+		{"no items", "{name: v1}", "{tag: v1}, {tag: v2, items: []}", ""},
+		{"one image", "{name: v1}", tagText("v1", "a:shop/app"), "a<shop/app>!v1 v1=a+"},
+		{"history, the oldest first", "", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"),
+			"a<shop/app> b<shop/app> c<shop/app>!v1 v1=abc+"},
+		{"back to an older image", "", tagText("v1", "a:shop/app", "b:shop/app", "a:shop/app"), "a<shop/app>!v1 b<shop/app> v1=aba+"},
+		{"two tags, one image", "", tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:shop/app", "b:shop/app"),
+			"a<shop/app>!v1,v2 b<shop/app> v1=a+ v2=ba+"},
+		{"external only", "{name: v1, from: {kind: DockerImage, name: quay.io/x}}", tagText("v1", "a:quay.io/x"), ""},
+		{"alias in the stream", "{name: latest, from: {kind: ImageStreamTag, name: 'app:v1'}}",
+			tagText("latest", "a:shop/app") + ", " + tagText("v1", "a:shop/app"), "a<shop/app>!latest,v1 latest=a v1=a+"},
+		{"alias of another namespace", "{name: v1, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
+			tagText("v1", "a:tools/base"), "a<shop/app,tools/base>!v1 v1=a"},
+		{"image of its own namespace", "{name: v1, from: {kind: ImageStreamImage, name: 'app@x'}}, {name: v2, from: {kind: ImageStreamImage, name: 'app@x', namespace: shop}}",
+			tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:shop/other"), "a<shop/app,shop/other>!v1,v2 v1=a+ v2=a+"},
+		{"image of another namespace", "{name: v1, from: {kind: ImageStreamImage, name: 'app@x', namespace: tools}}",
+			tagText("v1", "a:shop/app"), "a<shop/app>!v1 v1=a"},
+		{"imported over what was pushed", "{name: v1, from: {kind: DockerImage, name: quay.io/x}}",
+			tagText("v1", "b:quay.io/x", "a:shop/app"), "a<shop/app> v1=a"},
+		{"pushed tag, now elsewhere", "{name: v1}", tagText("v1", "b:quay.io/x", "a:shop/app"),
+			"a<shop/app> v1=a?quay.io/x@" + sum("b").String()},
+		{"pushed over what was imported", "{name: v1}", tagText("v1", "b:shop/app", "a:quay.io/x"), "b<shop/app>!v1 v1=b+"},
+		{"references in two repositories", "", tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:tools/base"),
+			"a<shop/app,tools/base>!v1,v2 v1=a+ v2=a+"},
+		{"a host that begins the same", "", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:50001/shop/app@a'}]}", ""},
+		{"digest only in the reference", "", "{tag: v1, items: [{dockerImageReference: reg:5000/shop/app@a}]}", "a<shop/app>!v1 v1=a+"},
+		{"reference by a tag", "", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:5000/tools/base:v3'}]}", "a<shop/app,tools/base>!v1 v1=a+"},
+		{"odd fields", "7, {name: [], from: 1}", "7, {tag: 1, items: {}}, {tag: v1, items: [null, {image: 1, dockerImageReference: []}]}", ""},
+	} {
+		p, err := planImages(object(t, streamText(c.spec, c.status)), "reg:5000")
+		if got := planOf(p); err != nil || got != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.what, got, err, c.want)
+		}
+	}
+	for what, item := range map[string]string{
+		"no digest":  "{dockerImageReference: reg:5000/shop/app}",
+		"odd digest": "{image: 'sha256:aa', dockerImageReference: 'reg:5000/shop/app@sha256:aa'}",
+	} {
+		_, err := planImages(object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
+		if !codeImageUnreadable.Is(err) || !strings.Contains(err.Error(), "v7") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if p, err := planImages(object(t, streamText("", tagText("v1", "a:shop/app"))), ""); err != nil || planOf(p) != "" {
+		t.Errorf("without a registry: %v, %v", planOf(p), err)
+	}
+}
+
+// A stream that is there keeps its tags, and gets those that it lacks.
+func TestPlanForPresentStream(t *testing.T) {
+	p, err := planImages(object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
+		strings.Join([]string{
+			tagText("v1", "a:shop/app"), tagText("v2", "b:shop/app", "a:shop/app"),
+			tagText("v3", "c:shop/app"), tagText("alias", "d:tools/base"),
+		}, ", "))), "reg:5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ what, status, want, others string }{
+		{"empty", "", planOf(p), ""},
+		{"the same", tagText("v1", "a:x") + ", " + tagText("v2", "b:x") + ", " + tagText("v3", "c:x") + ", " + tagText("alias", "d:x"),
+			"d<shop/app,tools/base>!alias alias=d", ""},
+		{"one is missing", tagText("v1", "a:x") + ", " + tagText("v3", "c:x", "d:x"),
+			"a<shop/app>!v1 b<shop/app>!v2 d<shop/app,tools/base>!alias v2=ab+ alias=d", ""},
+		{"others", tagText("v1", "b:x") + ", " + tagText("v2", "a:x", "b:x") + ", " + tagText("v3", "d:x"),
+			"d<shop/app,tools/base>!alias alias=d", "v1 v2 v3"},
+	} {
+		part, others := p.missingIn(readStream(object(t, streamText("", c.status))))
+		var names []string
+		for _, o := range others {
+			names = append(names, o.tag)
+			if o.inBackup == o.present || o.present == "" || o.inBackup == "" {
+				t.Errorf("%s: %+v", c.what, o)
+			}
+		}
+		if got := planOf(part); got != c.want || strings.Join(names, " ") != c.others {
+			t.Errorf("%s: %s and %v; want %s and %s", c.what, got, names, c.want, c.others)
+		}
+	}
+}
+
+func TestRepositoryOf(t *testing.T) {
+	for reference, want := range map[string]string{
+		"": "", "host": "", "host/a": "a", "host:5000/a/b@sha256:x": "a/b", "host/a/b:v1": "a/b", "host:5000/a/b/c:v1@sha256:x": "a/b/c", "host/a:b/c": "a:b/c",
+	} {
+		if got := repositoryOf(reference); got != want {
+			t.Errorf("%s: %s", reference, got)
+		}
+	}
+}
+
+// What the backup says of converted images stands in the status, too, and only
+// where the registry of the cluster is meant.
+func TestConvertedImages(t *testing.T) {
+	stream := object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "a:shop/app")+", "+tagText("v2", "a:quay.io/x", "a:tools/base")))
+	want := object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "c:shop/app")+", "+tagText("v2", "a:quay.io/x", "c:tools/base")))
+	s := copySummary{Owner: "o", Images: 2, Converted: map[digest.Digest]digest.Digest{sum("a"): sum("c")}, Missing: []digest.Digest{sum("d")}}
+	s.rewrite(stream, "reg:5000")
+	mustEqual(t, "converted", stream, want)
+	if err := s.annotate(stream); err != nil {
+		t.Fatal(err)
+	}
+	read, ok := readSummary(stream)
+	if !ok || read.Owner != "o" || read.Images != 2 || read.Converted[sum("a")] != sum("c") || !slices.Equal(read.Missing, s.Missing) {
+		t.Errorf("read back: %+v, %t", read, ok)
+	}
+	annotate(stream, imageCopyKey, "{")
+	if _, ok := readSummary(stream); ok {
+		t.Error("an annotation that is no JSON has a summary")
+	}
+}
+
+// A stream is created with all that a push would not give it.
+func TestNewStream(t *testing.T) {
+	r, err := restoreOf(sdk.NewRestore(asJSON(t, "{metadata: {name: r}, spec: {backupName: b, namespaceMapping: {shop: copy, tools: tools2}}}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := object(t, withDigests(`{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: shop, uid: u, labels: {a: b},
+annotations: {openshift.io/migration-registry: "bsl://", oadp.openshift.io/image-copy: "{}", openshift.io/backup-registry-hostname: "reg:5000", note: x}},
+spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
+  {name: v1, annotations: {description: d}, referencePolicy: {type: Local}},
+  {name: v2, from: {kind: ImageStreamImage, name: "app@x"}},
+  {name: latest, from: {kind: ImageStreamTag, name: "app:v1"}},
+  {name: base, from: {kind: ImageStreamTag, name: "base:v1", namespace: tools}},
+  {name: own, from: {kind: ImageStreamTag, name: "app:v1", namespace: shop}},
+  {name: pinned, from: {kind: ImageStreamImage, name: "base@x", namespace: tools}},
+  {name: ext, from: {kind: DockerImage, name: quay.io/x}, importPolicy: {scheduled: true}}, 7]},
+status: {tags: [`+tagText("v1", "a:shop/app")+", "+tagText("v2", "a:shop/app")+", "+tagText("latest", "a:shop/app")+"]}}"))
+	before := item.DeepCopy()
+	p, err := planImages(item, "reg:5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = `{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: copy,
+labels: {a: b, velero.io/backup-name: b, velero.io/restore-name: r}, annotations: {openshift.io/backup-registry-hostname: "reg:5000", note: x}},
+spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
+  {name: v1, annotations: {description: d}, referencePolicy: {type: Local}},
+  {name: v2},
+  {name: latest, from: {kind: ImageStreamTag, name: "app:v1"}},
+  `
+	const own = `{name: own, from: {kind: ImageStreamTag, name: "app:v1", namespace: copy}},
+  `
+	const tail = `{name: ext, from: {kind: DockerImage, name: quay.io/x}, importPolicy: {scheduled: true}}, 7]}}`
+	stream := newStream(r, item, p)
+	mustEqual(t, "new", stream, object(t, head+`{name: base, from: {kind: ImageStreamTag, name: "base:v1", namespace: tools2}},
+  `+own+`{name: pinned, from: {kind: ImageStreamImage, name: "base@x", namespace: tools2}},
+  `+tail))
+	mustEqual(t, "the item", item, before)
+	if removed := withoutForeignTags(stream); !slices.Equal(removed, []string{"base", "pinned"}) {
+		t.Errorf("removed: %v", removed)
+	}
+	mustEqual(t, "without foreign tags", stream, object(t, head+own+tail))
+	if removed := withoutForeignTags(stream); removed != nil {
+		t.Errorf("removed again: %v", removed)
+	}
+	empty := newStream(r, object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), imagePlan{})
+	if empty.Object["spec"] != nil || label(empty, veleroRestoreLabel) != "r" {
+		t.Errorf("of nothing: %v", empty)
+	}
+}

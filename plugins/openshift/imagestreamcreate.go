@@ -1,0 +1,83 @@
+package main
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// A push creates an image stream that has nothing but the tag. So the stream is
+// created before its images are pushed, with all else that it had.
+
+// bookkeeping are the annotations of a backup that a restored stream does not
+// keep. The stamps stay, as they do on every restored object.
+var bookkeeping = []string{migrationRegistryKey, imageCopyKey}
+
+// newStream returns the stream to create for an item whose images are pushed.
+func newStream(r *restore, item *unstructured.Unstructured, p imagePlan) *unstructured.Unstructured {
+	stream := &unstructured.Unstructured{Object: fields{
+		"apiVersion": imageStreams.GroupVersion().String(),
+		"kind":       "ImageStream",
+		"metadata":   fields{"name": item.GetName(), "namespace": r.target(item.GetNamespace())},
+	}}
+	for _, part := range []string{"labels", "annotations"} {
+		for key, value := range stringMap(fieldsAt(item.Object, "metadata", part)) {
+			setMeta(stream, part, key, value)
+		}
+	}
+	for _, key := range bookkeeping {
+		removeAnnotation(stream, key)
+	}
+	setLabel(stream, veleroBackupLabel, labelValue(r.Spec.BackupName))
+	setLabel(stream, veleroRestoreLabel, labelValue(r.Metadata.Name))
+	spec := fieldsAt(item.DeepCopy().Object, "spec")
+	if spec == nil {
+		return stream
+	}
+	stream.Object["spec"] = spec
+	pushed := map[string]bool{}
+	for _, t := range p.tags {
+		pushed[t.name] = t.pushed
+	}
+	for t := range each(listAt(spec, "tags")) {
+		if pushed[textAt(t, "name")] {
+			delete(t, "from") // the image comes with the push
+		}
+		if from := fieldsAt(t, "from"); from != nil {
+			editText(from, "namespace", r.target)
+		}
+	}
+	return stream
+}
+
+// withoutForeignTags takes off the tags that refer to other streams, or to
+// images by their digests, and returns their names. The API refuses a stream
+// that refers to one which is not there yet.
+func withoutForeignTags(stream *unstructured.Unstructured) []string {
+	var kept []any
+	var removed []string
+	for _, element := range listAt(stream.Object, "spec", "tags") {
+		t, _ := element.(fields)
+		if refersElsewhere(stream, fieldsAt(t, "from")) {
+			removed = append(removed, textAt(t, "name"))
+			continue
+		}
+		kept = append(kept, element)
+	}
+	if removed != nil {
+		fieldsAt(stream.Object, "spec")["tags"] = kept
+	}
+	return removed
+}
+
+func refersElsewhere(stream *unstructured.Unstructured, from fields) bool {
+	switch textAt(from, "kind") {
+	case "ImageStreamImage":
+		return true
+	case "ImageStreamTag":
+		namespace := textAt(from, "namespace")
+		name, _, named := strings.Cut(textAt(from, "name"), ":")
+		return namespace != "" && namespace != stream.GetNamespace() || named && name != stream.GetName()
+	}
+	return false
+}
