@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/stall"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -45,7 +46,7 @@ func (t Trust) Connect(ctx context.Context, u *url.URL) (found string, err error
 	}
 	transport := client.GetTransport()
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, 2*connectTime)
+	ctx, cancel := context.WithTimeout(ctx, 2*stall.ConnectTime)
 	defer cancel()
 	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, root.String(), nil)

@@ -12,15 +12,14 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/stall"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Time limits of the connection to a service. There is none for a whole request:
 // a part of 5 GiB over a slow line is legitimate, one that stands still is not.
 const (
-	connectTime  = 10 * time.Second
 	headerTime   = 5 * time.Minute // servers assemble large objects before they answer
-	stallTime    = 2 * time.Minute
 	idleConnTime = 90 * time.Second
 )
 
@@ -66,13 +65,13 @@ func (t Trust) HTTPClient() (*awshttp.BuildableClient, error) {
 	}
 	return awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
 		tr.Proxy = proxyFromEnvironment()
-		tr.DialContext = dial
+		tr.DialContext = stall.Dial
 		tr.TLSClientConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			InsecureSkipVerify: t.SkipVerify,
 			ClientSessionCache: tls.NewLRUClientSessionCache(0),
 		}
-		tr.TLSHandshakeTimeout = connectTime
+		tr.TLSHandshakeTimeout = stall.ConnectTime
 		if len(pem) > 0 && !t.SkipVerify {
 			a := newAuthorities(pem)
 			if tr.DialTLSContext = a.dialer(tr.TLSClientConfig); httpproxy.FromEnvironment().HTTPSProxy != "" {

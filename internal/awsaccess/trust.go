@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/stall"
 )
 
 // authorities are the certificates of a location and the system's. Those of the
@@ -55,14 +57,14 @@ func dialTLS(ctx context.Context, network, address string, config *tls.Config, r
 	if err != nil {
 		return nil, err
 	}
-	raw, err := dial(ctx, network, address)
+	raw, err := stall.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	config = config.Clone()
 	config.ServerName, config.RootCAs = host, roots
 	conn := tls.Client(raw, config)
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeout(ctx, stall.ConnectTime)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

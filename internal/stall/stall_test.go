@@ -1,4 +1,4 @@
-package awsaccess
+package stall
 
 import (
 	"errors"
@@ -7,13 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"testing"
 	"time"
 )
 
 // A body that stands still is given up; one that is slow or not read is not.
-func TestReadGuard(t *testing.T) {
+func TestDo(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	ended := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +39,7 @@ func TestReadGuard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := readGuard{http.DefaultClient, limit}.Do(request)
+		response, err := Do(request, limit, http.DefaultClient.Do)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +54,7 @@ func TestReadGuard(t *testing.T) {
 	if data, err := io.ReadAll(unread); err != nil || string(data) != "xxxx" {
 		t.Errorf("body that waited: %q, %v", data, err)
 	}
-	if data, err := io.ReadAll(get("/stalls")); !errors.Is(err, errStalled) || string(data) != "xxxx" {
+	if data, err := io.ReadAll(get("/stalls")); !errors.Is(err, ErrStalled) || string(data) != "xxxx" {
 		t.Errorf("body that stalls: %q, %v", data, err)
 	}
 }
@@ -71,21 +70,5 @@ func TestWriteGuard(t *testing.T) {
 	go io.Copy(io.Discard, theirs)
 	if n, err := c.Write([]byte("xyz")); n != 3 || err != nil {
 		t.Errorf("next write: %d, %v", n, err)
-	}
-}
-
-// Codes are complete and each is listed once.
-func TestCodes(t *testing.T) {
-	seen := map[string]bool{}
-	for _, c := range Codes {
-		if !strings.HasPrefix(c.ID, "AWS_") || c.Meaning == "" || c.Fix == "" || seen[c.ID] {
-			t.Errorf("code %+v", c)
-		}
-		seen[c.ID] = true
-	}
-	for name, c := range apiCodes {
-		if !seen[c.ID] {
-			t.Errorf("%s is mapped to a code that is not listed: %s", name, c.ID)
-		}
 	}
 }
