@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,8 @@ type VeleroOptions struct {
 	Plugins []string
 	// Flags are further flags of the server.
 	Flags []string
+	// Env is added to the server's environment, which its plugins inherit.
+	Env []string
 	// Locations are there when the server starts.
 	Locations []Location
 }
@@ -148,8 +151,8 @@ func (s *Stack) newVelero(cluster *ControlPlane, options VeleroOptions) (*Velero
 	v := &Velero{
 		VeleroClient: VeleroClient{
 			Binary: argv[0],
-			Env: append(env, "KUBECONFIG="+cluster.Kubeconfig, "VELERO_NAMESPACE="+VeleroNamespace,
-				"VELERO_SCRATCH_DIR="+scratch, "LD_LIBRARY_PATH="+plugins),
+			Env: slices.Concat(env, []string{"KUBECONFIG=" + cluster.Kubeconfig, "VELERO_NAMESPACE=" + VeleroNamespace,
+				"VELERO_SCRATCH_DIR=" + scratch, "LD_LIBRARY_PATH=" + plugins}, options.Env),
 			cluster: cluster,
 		},
 		PluginDir: plugins,
