@@ -15,7 +15,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/stall"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -236,7 +235,7 @@ func Status(err error) int {
 
 // ConnectionFault explains why no answer came from a server.
 func ConnectionFault(what string, err error) error {
-	if errors.Is(err, context.Canceled) && !errors.Is(err, stall.ErrStalled) {
+	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", what, context.Canceled) // no fault of the network
 	}
 	return &fault.Error{Code: connectionCode(err), What: what, Err: Plain(err)}

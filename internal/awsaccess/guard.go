@@ -16,5 +16,5 @@ type readGuard struct{ client aws.HTTPClient }
 
 // Do implements aws.HTTPClient.
 func (g readGuard) Do(r *http.Request) (*http.Response, error) {
-	return stall.Do(r, stall.Limit, g.client.Do)
+	return stall.Limits{Body: stall.Limit}.Do(r, g.client.Do)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -19,7 +20,7 @@ const Limit = 2 * time.Minute
 const ConnectTime = 10 * time.Second
 
 // ErrStalled says that nothing came for too long.
-var ErrStalled = errors.New("no more data arrived")
+var ErrStalled = errors.New("nothing arrived")
 
 // Dial connects to a server. A write to the connection that makes no progress
 // for Limit fails.
@@ -45,22 +46,32 @@ func (c *writeGuard) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Send is how a client or a transport sends a request.
-type Send func(*http.Request) (*http.Response, error)
+// Limits are those of an answer.
+type Limits struct {
+	Head time.Duration // from the start of the request to the head of the answer; 0 is none
+	Body time.Duration // of a read of the answer's body
+}
 
-// Do sends a request. A read of the answer's body that makes no progress for the
-// limit fails with [ErrStalled].
-func Do(r *http.Request, limit time.Duration, send Send) (*http.Response, error) {
+// Do sends a request by a client's or a transport's method. An answer that is
+// beyond the limits fails with [ErrStalled].
+func (l Limits) Do(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
+	timer := time.AfterFunc(math.MaxInt64, cancel)
+	if l.Head > 0 {
+		timer.Reset(l.Head)
+	}
 	resp, err := send(r.WithContext(ctx))
+	if !timer.Stop() {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, fmt.Errorf("%w for %v", ErrStalled, l.Head)
+	}
 	if err != nil {
 		cancel()
 		return resp, err
 	}
-	b := &guardedBody{ReadCloser: resp.Body, limit: limit, cancel: cancel}
-	b.timer = time.AfterFunc(limit, cancel)
-	b.timer.Stop()
-	resp.Body = b
+	resp.Body = &guardedBody{ReadCloser: resp.Body, limit: l.Body, cancel: cancel, timer: timer}
 	return resp, nil
 }
 
@@ -75,7 +86,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	b.timer.Reset(b.limit)
 	n, err := b.ReadCloser.Read(p)
 	if !b.timer.Stop() && n == 0 && err != nil && err != io.EOF {
-		err = fmt.Errorf("%w for %v: %w", ErrStalled, b.limit, err)
+		err = fmt.Errorf("%w for %v", ErrStalled, b.limit)
 	}
 	return n, err
 }

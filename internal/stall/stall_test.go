@@ -39,7 +39,7 @@ func TestDo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := Do(request, limit, http.DefaultClient.Do)
+		response, err := Limits{Body: limit}.Do(request, http.DefaultClient.Do)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,6 +56,38 @@ func TestDo(t *testing.T) {
 	}
 	if data, err := io.ReadAll(get("/stalls")); !errors.Is(err, ErrStalled) || string(data) != "xxxx" {
 		t.Errorf("body that stalls: %q, %v", data, err)
+	}
+}
+
+// A server that does not answer is given up; one that is waited for is not.
+func TestDoWithoutAnswer(t *testing.T) {
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stalls" {
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(ended)
+	for path, limits := range map[string]Limits{
+		"/stalls": {Head: 50 * time.Millisecond, Body: time.Minute},
+		"/":       {Head: time.Minute, Body: time.Minute},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := limits.Do(request, http.DefaultClient.Do)
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+			response.Body.Close()
+		}
+		if errors.Is(err, ErrStalled) != (path == "/stalls") || path == "/" && err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
