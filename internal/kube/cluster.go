@@ -27,6 +27,7 @@ type Cluster struct {
 }
 
 type connection struct {
+	config  *rest.Config
 	objects dynamic.Interface
 	plain   *rest.RESTClient
 }
@@ -55,7 +56,7 @@ func dial(config *rest.Config) (connection, error) {
 	}
 	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
 	plain, err := rest.UnversionedRESTClientForConfigAndClient(config, transport)
-	return connection{objects, plain}, err
+	return connection{config, objects, plain}, err
 }
 
 func (c *Cluster) resource(resource schema.GroupVersionResource, namespace string) (dynamic.ResourceInterface, error) {
@@ -125,6 +126,18 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 		}
 		options.Continue = next
 	}
+}
+
+// Create makes an object in a namespace.
+func (c *Cluster) Create(ctx context.Context, resource schema.GroupVersionResource, namespace string, object *unstructured.Unstructured) error {
+	client, err := c.resource(resource, namespace)
+	if err != nil {
+		return err
+	}
+	if _, err := client.Create(ctx, object, metav1.CreateOptions{}); err != nil {
+		return failure("creating", resource, namespace, object.GetName(), err)
+	}
+	return nil
 }
 
 // Patch changes the fields of an object that patch has, as a JSON merge patch.

@@ -55,6 +55,15 @@ func TestCluster(t *testing.T) {
 	if err := c.Each(ctx, imageStreams, namespace, kube.Selection{}, func(*unstructured.Unstructured) { t.Error("visited") }); err != nil {
 		t.Errorf("list of an absent kind: %v", err)
 	}
+	if err := c.Create(ctx, configMaps, namespace, configMap("made")); err != nil {
+		t.Error(err)
+	}
+	if object, err := c.Get(ctx, configMaps, namespace, "made"); err != nil || object == nil {
+		t.Errorf("what was created: %v, %v", object, err)
+	}
+	if err := c.Create(ctx, configMaps, namespace, configMap("made")); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("created twice: %v", err)
+	}
 	annotations := func(value string) map[string]any { return map[string]any{"annotations": map[string]any{"a": value}} }
 	if err := c.Patch(ctx, accounts, namespace, "default", map[string]any{"metadata": annotations("b")}); err != nil {
 		t.Error(err)
@@ -69,12 +78,17 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+func configMap(name string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}}}
+}
+
 func TestForbidden(t *testing.T) {
 	c := connect(t, func(c *rest.Config) { c.Impersonate.UserName = "nobody" })
 	_, getErr := c.Get(t.Context(), configMaps, "default", "a")
 	listErr := c.Each(t.Context(), configMaps, "default", kube.Selection{}, func(*unstructured.Unstructured) {})
 	patchErr := c.Patch(t.Context(), configMaps, "default", "a", map[string]any{})
-	for verb, err := range map[string]error{"get": getErr, "list": listErr, "patch": patchErr} {
+	createErr := c.Create(t.Context(), configMaps, "default", configMap("a"))
+	for verb, err := range map[string]error{"get": getErr, "list": listErr, "patch": patchErr, "create": createErr} {
 		if !kube.CodeForbidden.Is(err) || !strings.Contains(err.Error(), "nobody") || !strings.Contains(err.Error(), "cannot "+verb) {
 			t.Errorf("%s: %v", verb, err)
 		}

@@ -21,6 +21,11 @@ var (
 		Meaning: "The Kubernetes API does not let Velero's service account do what the plugin needs.",
 		Fix:     "give the service account of Velero the verb and resource that the error names; OADP binds it to cluster-admin",
 	}
+	CodeNoToken = fault.Code{
+		ID:      "KUBE_NO_TOKEN",
+		Meaning: "The plugin reaches the Kubernetes API without a token, for example with a client certificate, and other services of the cluster take nothing else.",
+		Fix:     "let Velero run in a pod with a service account, or use a kubeconfig whose user has a token",
+	}
 	CodeFailed = fault.Code{
 		ID:      "KUBE_REQUEST_FAILED",
 		Meaning: "A request to the Kubernetes API failed.",
@@ -29,7 +34,7 @@ var (
 )
 
 // Codes lists the codes of this package.
-var Codes = []fault.Code{CodeNoConfig, CodeForbidden, CodeFailed}
+var Codes = []fault.Code{CodeNoConfig, CodeForbidden, CodeNoToken, CodeFailed}
 
 // failure returns the error of a request that was to do something with objects.
 func failure(doing string, resource schema.GroupVersionResource, namespace, name string, err error) error {
@@ -53,6 +58,10 @@ func coded(what string, err error) error {
 
 func noConfig(err error) error {
 	return &fault.Error{Code: CodeNoConfig, What: "connecting to the cluster", Err: err}
+}
+
+func noToken(err error) error {
+	return &fault.Error{Code: CodeNoToken, What: "looking for the token of the client configuration", Err: err}
 }
 
 func errVersion(text string) error {
