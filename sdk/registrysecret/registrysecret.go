@@ -66,6 +66,7 @@ type Found struct {
 	Source     Source
 	From       string // the source in words: "secret openshift-adp/cloud-credentials, key cloud"
 	Credential Credential
+	CABundle   string // PEM text: the content of the location's caCertRef, if it has one
 }
 
 // Source is a kind of place in which a credential is found.
@@ -88,6 +89,9 @@ type Credential struct {
 	GCP   *credfile.GCP
 	// File is the path of the credentials file when the credential is from one.
 	File string
+	// Content is the whole credentials file when the credential is from one that
+	// a secret holds.
+	Content credfile.Sensitive
 }
 
 // Find returns the credential for a location, or one error that lists what was
@@ -105,12 +109,17 @@ func (f Finder) Find(ctx context.Context, req Request) (*Found, error) {
 	}
 	s := search{Finder: f, ctx: ctx, location: l, provider: p}
 	found := s.run()
-	if err := ctx.Err(); err != nil {
+	bundle, bundleErr := s.caBundle()
+	if ctx.Err() != nil {
 		return nil, fmt.Errorf("finding the image credential of backup storage location %s/%s: %w", l.Namespace, l.Name, context.Cause(ctx))
 	}
 	if found == nil {
 		return nil, s.failure(req)
 	}
+	if bundleErr != nil {
+		return nil, bundleErr
+	}
+	found.CABundle = bundle
 	return found, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 )
 
@@ -217,22 +218,42 @@ func (s *search) secret(name string) (*Secret, error) {
 // secretKey reads a credentials file out of the first of the keys that a secret
 // has.
 func (s *search) secretKey(name string, keys ...string) (Credential, string, error) {
+	content, from, err := s.content(name, keys...)
+	if err != nil {
+		return Credential{}, "", err
+	}
+	c, err := s.provider.fromFile(s, content)
+	if err != nil {
+		return Credential{}, "", fmt.Errorf("%s: %w", from, err)
+	}
+	c.Content = credfile.Sensitive(content)
+	return c, from, nil
+}
+
+// content reads the first of the keys that a secret has.
+func (s *search) content(name string, keys ...string) (content []byte, from string, err error) {
 	ref := s.location.Namespace + "/" + name
 	secret, err := s.secret(name)
 	if err != nil {
-		return Credential{}, "", s.secretError(ref, err)
+		return nil, "", s.secretError(ref, err)
 	}
 	for _, key := range keys {
-		content := secret.Data[key]
-		if len(content) == 0 {
-			continue
+		if content := secret.Data[key]; len(content) > 0 {
+			return content, "secret " + ref + ", key " + key, nil
 		}
-		from := "secret " + ref + ", key " + key
-		c, err := s.provider.fromFile(s, content)
-		if err != nil {
-			return Credential{}, "", fmt.Errorf("%s: %w", from, err)
-		}
-		return c, from, nil
 	}
-	return Credential{}, "", keyMissing(ref, keys, secret.Data)
+	return nil, "", keyMissing(ref, keys, secret.Data)
+}
+
+// caBundle reads the certificates that the location refers to.
+func (s *search) caBundle() (string, error) {
+	ref := s.location.CACertRef
+	if ref == nil {
+		return "", nil
+	}
+	content, _, err := s.content(ref.Name, ref.Key)
+	if err != nil {
+		return "", fmt.Errorf("caCertRef of backup storage location %s/%s: %w", s.location.Namespace, s.location.Name, err)
+	}
+	return string(content), nil
 }
