@@ -13,6 +13,8 @@ import (
 type Clients struct {
 	mu      sync.Mutex
 	byTrust map[trustKey]*awshttp.BuildableClient
+
+	connections connections
 }
 
 // trustKey identifies what a location trusts.
@@ -37,9 +39,13 @@ func (c *Clients) For(t Trust) (*awshttp.BuildableClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	client = client.WithTransportOptions(c.connections.track)
 	if c.byTrust == nil {
 		c.byTrust = map[trustKey]*awshttp.BuildableClient{}
 	}
 	c.byTrust[key] = client
 	return client, nil
 }
+
+// Close closes the connections of all clients, also those in use.
+func (c *Clients) Close() { c.connections.close() }

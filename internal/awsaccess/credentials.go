@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ const credentialMargin = 5 * time.Minute
 // Access says where a location takes its credentials from. The environment of
 // the process is read and never changed, since other locations share it.
 type Access struct {
+	Given           *Given // nil for none
 	CredentialsFile string // "" for the environment's
 	Profile         string // "" for AWS_PROFILE, AWS_DEFAULT_PROFILE or default
 }
@@ -48,12 +50,15 @@ type Identity struct {
 	web         webIdentity
 	configFiles []string
 	credFiles   []string
+	given       givenFile               // in place of the files
+	keys        aws.CredentialsProvider // in place of what the files say, nil for none
 }
 
 // Identity decides which source of credentials counts. It reads files and the
 // environment, but asks no service:
 //
-//   - A credentials file counts alone, with its profile.
+//   - A given credential counts alone.
+//   - So does a credentials file, with its profile.
 //   - So does a profile, in the files of the environment or the home directory.
 //   - Else the keys in the environment; the file AWS_SHARED_CREDENTIALS_FILE if
 //     its profile has credentials; the web identity in the environment; the
@@ -61,6 +66,8 @@ type Identity struct {
 func (a Access) Identity(ctx context.Context) (Identity, error) {
 	shared := os.Getenv("AWS_SHARED_CREDENTIALS_FILE")
 	switch {
+	case a.Given != nil:
+		return a.Given.identity(ctx, a.profile())
 	case a.CredentialsFile != "":
 		id, err := rewrittenFileIdentity(ctx, a.CredentialsFile, a.profile())
 		if id.empty {
@@ -133,9 +140,17 @@ func fileIdentity(ctx context.Context, file, profile string) (Identity, error) {
 	if err != nil {
 		return Identity{}, id.fault(err)
 	}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+	if bytes.HasPrefix(data, byteOrderMark) {
 		return Identity{}, id.fault(errors.New("the file begins with a byte order mark; save it as UTF-8 without one"))
 	}
+	return id.withProfile(ctx, data)
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// withProfile returns id with what its profile says. data is the content of the
+// file that should have the profile.
+func (id Identity) withProfile(ctx context.Context, data []byte) (Identity, error) {
 	p, err := id.load(ctx)
 	if err != nil {
 		return Identity{}, id.fault(fmt.Errorf("%w; %s", err, sections(data)))
@@ -190,8 +205,13 @@ func homeFile(variable, name string) string {
 
 // load reads the profile and notes its region and what it was read from.
 func (id *Identity) load(ctx context.Context) (awsconfig.SharedConfig, error) {
+	configFiles, credFiles, done, err := id.open()
+	if err != nil {
+		return awsconfig.SharedConfig{}, err
+	}
+	defer done()
 	sum := sha256.New()
-	for _, file := range append(id.configFiles, id.credFiles...) {
+	for _, file := range slices.Concat(configFiles, credFiles) {
 		data, err := os.ReadFile(file)
 		if err == nil {
 			sum.Write(data)
@@ -199,13 +219,13 @@ func (id *Identity) load(ctx context.Context) (awsconfig.SharedConfig, error) {
 	}
 	sum.Sum(id.Content[:0])
 	p, err := awsconfig.LoadSharedConfigProfile(ctx, id.profile, func(o *awsconfig.LoadSharedConfigOptions) {
-		o.ConfigFiles, o.CredentialsFiles = id.configFiles, id.credFiles
+		o.ConfigFiles, o.CredentialsFiles = configFiles, credFiles
 	})
 	id.Region, id.role, id.web = p.Region, p.RoleARN, webIdentityOf(&p)
 	if !id.Pinned && id.web.tokenFile == "" {
 		id.web = environmentWebIdentity()
 	}
-	return p, err
+	return p, id.given.named(err, configFiles[0])
 }
 
 func (id Identity) fault(err error) error {
@@ -242,6 +262,11 @@ func sections(data []byte) string {
 // tokens are requested, "" for AWS_REGION, AWS_DEFAULT_REGION, the profile's
 // region or us-east-1. Credentials are not requested yet; they renew themselves.
 func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, region string) (aws.Config, error) {
+	configFiles, credFiles, done, err := id.open()
+	if err != nil {
+		return aws.Config{}, id.fault(err)
+	}
+	defer done()
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(client),
 		awsconfig.WithLogger(logging.Nop{}), // it would write to stderr, which belongs to the plugin protocol
@@ -249,8 +274,9 @@ func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, 
 		awsconfig.WithDefaultRegion(FallbackRegion),
 		awsconfig.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 		awsconfig.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = credentialMargin }),
-		awsconfig.WithSharedConfigFiles(id.configFiles),
-		awsconfig.WithSharedCredentialsFiles(id.credFiles),
+		awsconfig.WithSharedConfigFiles(configFiles),
+		awsconfig.WithSharedCredentialsFiles(credFiles),
+		awsconfig.WithCredentialsProvider(id.keys),
 	}
 	if id.Pinned {
 		// Naming the profile makes the SDK ignore what the environment holds.
@@ -258,7 +284,7 @@ func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, 
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return aws.Config{}, id.fault(err)
+		return aws.Config{}, id.fault(id.given.named(err, configFiles[0]))
 	}
 	if cache, ok := cfg.Credentials.(*aws.CredentialsCache); ok {
 		cfg.Credentials = credentials{cache, id}
@@ -297,12 +323,15 @@ func (id Identity) Retrieve(ctx context.Context, cfg aws.Config) (source string,
 	ctx, cancel := context.WithTimeout(ctx, credentialTime)
 	defer cancel()
 	c, err := cfg.Credentials.Retrieve(ctx)
-	return sourceName(c), err
+	return id.sourceName(c), err
 }
 
 // sourceName names the provider in words where the SDK's name needs them.
-func sourceName(c aws.Credentials) string {
+func (id Identity) sourceName(c aws.Credentials) string {
 	name, detail, _ := strings.Cut(c.Source, ": ")
+	if id.given.from != "" {
+		detail = id.given.from
+	}
 	words := map[string]string{
 		"SharedConfigCredentials":     "keys in file " + detail,
 		"EnvConfigCredentials":        "keys in the environment",

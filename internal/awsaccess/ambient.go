@@ -1,0 +1,34 @@
+package awsaccess
+
+import (
+	"context"
+	"time"
+)
+
+// ambientTime bounds the search for an identity of the pod or machine. Where
+// there is none, it is the network that does not answer.
+const ambientTime = 10 * time.Second
+
+// Ambient finds out whether the environment, the pod or the machine has an
+// identity of its own, by requesting credentials. region is where tokens are
+// requested, as for Config.
+func Ambient(ctx context.Context, trust Trust, region string) error {
+	var clients Clients
+	defer clients.Close()
+	client, err := clients.For(trust)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ambientTime)
+	defer cancel()
+	id, err := environmentIdentity(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := id.Config(ctx, client, region)
+	if err != nil {
+		return err
+	}
+	_, err = id.Retrieve(ctx, cfg)
+	return err
+}
