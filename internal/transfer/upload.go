@@ -1,10 +1,12 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -53,10 +55,19 @@ type UploadOptions struct {
 // ErrTooLarge says that an object needs more parts than the store takes.
 var ErrTooLarge = errors.New("the object is too large for the number of parts that the store allows")
 
+// SourceError is what the body of an upload failed with.
+type SourceError struct{ Err error }
+
+// Error implements the error interface.
+func (e *SourceError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the body's own error.
+func (e *SourceError) Unwrap() error { return e.Err }
+
 // Upload stores body, to its end, and returns its length in bytes. A body that
 // fits into one part becomes one Put.
 //
-// An error of body or of the target, and the end of ctx, fail the upload: Commit
+// An error of body, as a [SourceError], or of the target, and the end of ctx, fail the upload: Commit
 // is not called, and Abort runs on a fresh context. A Read of body that blocks is
 // waited for. When Upload returns, no call to the target is running.
 func Upload[T any](ctx context.Context, body io.Reader, opts UploadOptions, target Target[T]) (int64, error) {
@@ -100,7 +111,11 @@ type upload[T any] struct {
 // run reads the first part, and one byte further to know whether it is the whole
 // body.
 func (u *upload[T]) run() error {
-	first, err := u.opts.Pool.get()
+	if body, ok := inMemory(u.source.body, u.opts.Pool.Size()); ok {
+		u.source.size = int64(len(body))
+		return u.target.Put(u.ctx, body)
+	}
+	first, err := u.opts.Pool.get(u.ctx)
 	if err != nil {
 		return err
 	}
@@ -118,6 +133,26 @@ func (u *upload[T]) run() error {
 	}
 	u.free <- first
 	return err
+}
+
+// inMemory returns a body that needs no buffer, since it is in memory and fits
+// into one request.
+func inMemory(body io.Reader, limit int) ([]byte, bool) {
+	var n int
+	switch r := body.(type) {
+	case *bytes.Reader:
+		n = r.Len()
+	case *strings.Reader:
+		n = r.Len()
+	default:
+		return nil, false
+	}
+	if n > limit {
+		return nil, false
+	}
+	content := make([]byte, n)
+	_, err := io.ReadFull(body, content)
+	return content, err == nil
 }
 
 // multipart sends a full first part and the rest of the body, and makes the
@@ -197,7 +232,7 @@ func (u *upload[T]) smallParts() error {
 // largeParts sends the rest of the body, one large part after the other.
 func (u *upload[T]) largeParts() error {
 	u.returnBuffers()
-	u.opts.Pool.shrink()
+	u.opts.Pool.Free()
 	buf, err := allocate(int(min(int64(u.opts.Pool.Size())*largeFactor, u.opts.MaxPartSize)))
 	if err != nil {
 		return err
@@ -227,6 +262,7 @@ func (u *upload[T]) largeParts() error {
 // nextBuffer returns a buffer for the next part. When neither the pool nor this
 // upload has one left it waits for a part to be done.
 func (u *upload[T]) nextBuffer() ([]byte, error) {
+	u.share()
 	select {
 	case buf := <-u.free:
 		return buf[:cap(buf)], nil
@@ -247,6 +283,19 @@ func (u *upload[T]) nextBuffer() ([]byte, error) {
 		return buf[:cap(buf)], nil
 	case <-u.ctx.Done():
 		return nil, context.Cause(u.ctx)
+	}
+}
+
+// share gives the buffers that are not in use to uploads that have none.
+func (u *upload[T]) share() {
+	for u.held > 1 && u.opts.Pool.wanted() {
+		select {
+		case buf := <-u.free:
+			u.opts.Pool.put(buf)
+			u.held--
+		default:
+			return
+		}
 	}
 }
 
@@ -335,9 +384,12 @@ func (s *source) read(p []byte) (int, error) {
 	}
 	n, err := s.body.Read(p)
 	s.size += int64(n)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		s.ended = true
-		err = nil
+		return n, nil
+	case err != nil:
+		return n, &SourceError{err}
 	}
-	return n, err
+	return n, nil
 }
