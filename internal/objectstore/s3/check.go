@@ -18,7 +18,7 @@ import (
 
 // Checks implements sdk.Checked.
 func (s *Store) Checks(configuration map[string]string) ([]sdk.Check, error) {
-	p, err := prepare(context.Background(), configuration)
+	p, err := s.prepare(context.Background(), configuration)
 	if err != nil {
 		return nil, err
 	}

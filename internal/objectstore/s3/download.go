@@ -88,7 +88,11 @@ func parseContentRange(s string) (offset, size int64, err error) {
 }
 
 func (d *download) explain(err error) error {
-	return d.location.explain("error getting object "+d.key, err)
+	err = d.location.explain("error getting object "+d.key, err)
+	if CodeNoSuchKey.Is(err) {
+		return absent{err}
+	}
+	return err
 }
 
 // reader explains the errors of the object's body.

@@ -3,6 +3,7 @@ package s3
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -135,10 +136,23 @@ var apiCodes = map[string]fault.Code{
 	"ServerSideEncryptionConfigurationNotFoundError": CodeEncryption,
 }
 
+// absent is the error for an object that does not exist.
+type absent struct{ error }
+
+// Is makes it fs.ErrNotExist.
+func (absent) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Unwrap returns what the server answered.
+func (e absent) Unwrap() error { return e.error }
+
 // explain returns err as an error that says what failed and what to do.
 func (l *location) explain(what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var source *transfer.SourceError
+	if errors.As(err, &source) {
+		return fmt.Errorf("%s: %w", what, source.Err)
 	}
 	var known *fault.Error
 	if errors.As(err, &known) {

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,26 +41,65 @@ func (s *Store) ListObjects(ctx context.Context, bucket, prefix string) ([]strin
 	return keys, nil
 }
 
+// List yields the objects whose keys have a prefix, as the pages come in. An
+// object may come twice from a server that repeats itself. An error is the last
+// thing that it yields.
+func (s *Store) List(ctx context.Context, bucket, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		l, err := s.location()
+		if err != nil {
+			yield(Object{}, err)
+			return
+		}
+		err = l.eachPage(ctx, query{bucket, prefix, ""}, func(p page) bool {
+			for _, o := range p.objects {
+				if !yield(o, nil) {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			yield(Object{}, l.explain("error listing objects of "+bucket+"/"+prefix, err))
+		}
+	}
+}
+
 // query is what to list.
 type query struct{ bucket, prefix, delimiter string }
 
 // page is one answer to a query.
 type page struct {
-	keys, prefixes []string
-	more           bool
-	next           string // where the next page begins, "" when the server did not say
+	objects  []Object
+	prefixes []string
+	more     bool
+	next     string // where the next page begins, "" when the server did not say
 }
 
 // list returns all keys and all common prefixes, each once and in order.
 func (l *location) list(ctx context.Context, q query) (keys, prefixes []string, err error) {
-	keys, prefixes, err = listPages(ctx, q, l.listV2)
-	if errors.Is(err, errNoProgress) {
-		l.log.Info("the server answers ListObjectsV2 without a usable continuation token, so ListObjects is used", "bucket", q.bucket)
-		keys, prefixes, err = listPages(ctx, q, l.listV1)
+	err = l.eachPage(ctx, q, func(p page) bool {
+		keys, prefixes = append(keys, p.keys()...), append(prefixes, p.prefixes...)
+		return true
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	slices.Sort(keys)
 	slices.Sort(prefixes)
-	return slices.Compact(keys), slices.Compact(prefixes), err
+	return slices.Compact(keys), slices.Compact(prefixes), nil
+}
+
+// eachPage calls use with each page of a list, until it returns false. When the
+// server does not get to the end of the list, it begins anew with the older kind
+// of request.
+func (l *location) eachPage(ctx context.Context, q query, use func(page) bool) error {
+	err := eachPage(ctx, q, l.listV2, use)
+	if errors.Is(err, errNoProgress) {
+		l.log.Info("the server answers ListObjectsV2 without a usable continuation token, so ListObjects is used", "bucket", q.bucket)
+		err = eachPage(ctx, q, l.listV1, use)
+	}
+	return err
 }
 
 // errNoProgress says that a server claims to have more and does not get there.
@@ -76,24 +116,23 @@ var errNoList = &fault.Error{
 // while they skip what was deleted.
 const maxIdlePages = 100
 
-// listPages collects the pages from the first to the last.
-func listPages(ctx context.Context, q query, get func(context.Context, query, string) (page, error)) (keys, prefixes []string, err error) {
+// eachPage gets the pages from the first to the last, or until use returns false.
+func eachPage(ctx context.Context, q query, get func(context.Context, query, string) (page, error), use func(page) bool) error {
 	seen := map[string]bool{"": true}
 	var last page
 	for at, idle := "", 0; ; {
 		p, err := get(ctx, q, at)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if idle++; p.differs(last) {
 			idle, last = 0, p
 		}
-		keys, prefixes = append(keys, p.keys...), append(prefixes, p.prefixes...)
-		if !p.more {
-			return keys, prefixes, nil
+		if !use(p) || !p.more {
+			return nil
 		}
 		if seen[p.next] || idle > maxIdlePages {
-			return nil, nil, errNoProgress
+			return errNoProgress
 		}
 		seen[p.next] = true
 		at = p.next
@@ -133,7 +172,7 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 	}
 	p := newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
 	if p.more && p.next == "" {
-		for _, name := range append(p.keys, p.prefixes...) {
+		for _, name := range append(p.keys(), p.prefixes...) {
 			p.next = max(p.next, name)
 		}
 	}
@@ -143,17 +182,26 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 	return p, nil
 }
 
+// keys returns those of the objects.
+func (p page) keys() []string {
+	keys := make([]string, len(p.objects))
+	for i, o := range p.objects {
+		keys[i] = o.Key
+	}
+	return keys
+}
+
 // differs reports whether p holds something, and something else than last.
 func (p page) differs(last page) bool {
-	empty := len(p.keys) == 0 && len(p.prefixes) == 0
-	return !empty && !(slices.Equal(p.keys, last.keys) && slices.Equal(p.prefixes, last.prefixes))
+	empty := len(p.objects) == 0 && len(p.prefixes) == 0
+	return !empty && !(slices.Equal(p.keys(), last.keys()) && slices.Equal(p.prefixes, last.prefixes))
 }
 
 func newPage(contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) page {
 	p := page{more: aws.ToBool(more), next: next}
 	for _, o := range contents {
 		if o.Key != nil {
-			p.keys = append(p.keys, *o.Key)
+			p.objects = append(p.objects, Object{Key: *o.Key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
 		}
 	}
 	for _, c := range prefixes {

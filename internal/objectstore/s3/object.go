@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
@@ -20,20 +22,54 @@ func (s *Store) ObjectExists(ctx context.Context, bucket, key string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	_, err = l.client.HeadObject(ctx, &s3.HeadObjectInput{
+	_, err = l.head(ctx, bucket, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Object is an entry of a bucket.
+type Object struct {
+	Key      string
+	Size     int64     // bytes
+	Modified time.Time // by the server's clock
+}
+
+// Stat returns what is known of an object without reading it. The error for an
+// object that does not exist is fs.ErrNotExist.
+func (s *Store) Stat(ctx context.Context, bucket, key string) (Object, error) {
+	l, err := s.location()
+	if err != nil {
+		return Object{}, err
+	}
+	out, err := l.head(ctx, bucket, key)
+	switch {
+	case err != nil:
+		return Object{}, err
+	case out.ContentLength == nil:
+		return Object{}, &fault.Error{What: "error finding the size of object " + key, Err: errors.New("the server did not say it")}
+	}
+	return Object{Key: key, Size: *out.ContentLength, Modified: aws.ToTime(out.LastModified)}, nil
+}
+
+// head asks for the properties of an object.
+func (l *location) head(ctx context.Context, bucket, key string) (*s3.HeadObjectOutput, error) {
+	out, err := l.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket:               &bucket,
 		Key:                  &key,
 		SSECustomerAlgorithm: l.encryption.customer.algorithm,
 		SSECustomerKey:       l.encryption.customer.key,
 		SSECustomerKeyMD5:    l.encryption.customer.md5,
 	})
-	switch {
-	case err == nil:
-		return true, nil
-	case awsaccess.Status(err) == http.StatusNotFound:
-		return false, nil
+	if err == nil {
+		return out, nil
 	}
-	return false, l.explain("error checking whether object "+key+" exists", err)
+	explained := l.explain("error checking whether object "+key+" exists", err)
+	if awsaccess.Status(err) == http.StatusNotFound {
+		return nil, absent{explained}
+	}
+	return nil, explained
 }
 
 // DeleteObject implements sdk.ObjectStore.

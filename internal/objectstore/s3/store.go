@@ -25,7 +25,9 @@ import (
 // Store is an [sdk.ObjectStore] in an S3 bucket.
 type Store struct {
 	log      *slog.Logger
-	maxParts int // of an upload
+	given    *awsaccess.Given // in place of the configuration's credentials, nil for none
+	memory   int              // bytes of all buffers, 0 for what the configuration says
+	maxParts int              // of an upload
 
 	current atomic.Pointer[location]
 
@@ -43,9 +45,25 @@ var (
 )
 
 // New returns a store that has no configuration yet.
-func New(log *slog.Logger) *Store {
-	return &Store{log: log, maxParts: maxParts, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
+func New(log *slog.Logger, options ...Option) *Store {
+	s := &Store{log: log, maxParts: maxParts, regions: map[string]string{}, modes: map[[2]string]*integrity{}}
+	for _, set := range options {
+		set(s)
+	}
+	return s
 }
+
+// Option changes how a store works.
+type Option func(*Store)
+
+// WithCredential makes the store use a credential, whatever its configuration and
+// the environment say.
+func WithCredential(given *awsaccess.Given) Option { return func(s *Store) { s.given = given } }
+
+// WithMemory bounds the buffers of all transfers together, in bytes. Uploads wait
+// until there is a buffer for them, so their bodies must not wait for each other.
+// Where the configuration has parts so large that few fit, they are smaller.
+func WithMemory(bytes int) Option { return func(s *Store) { s.memory = bytes } }
 
 // ConfigKeys implements sdk.Configured.
 func (s *Store) ConfigKeys() config.Keys { return configKeys() }
@@ -77,7 +95,7 @@ type location struct {
 func (s *Store) Init(ctx context.Context, configuration map[string]string) error {
 	s.init.Lock()
 	defer s.init.Unlock()
-	p, err := prepare(ctx, configuration)
+	p, err := s.prepare(ctx, configuration)
 	if err != nil {
 		return err
 	}
@@ -105,27 +123,28 @@ type prepared struct {
 }
 
 // prepare checks a configuration and reads its files.
-func prepare(ctx context.Context, configuration map[string]string) (*prepared, error) {
-	s, err := parseSettings(configuration)
+func (s *Store) prepare(ctx context.Context, configuration map[string]string) (*prepared, error) {
+	set, err := parseSettings(configuration)
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := s.trust.Bundle()
+	set.access.Given = s.given
+	bundle, err := set.trust.Bundle()
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.access.Identity(ctx)
+	id, err := set.access.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.warnings = append(s.warnings, id.Warnings...)
+	set.warnings = append(set.warnings, id.Warnings...)
 	p := &prepared{identity: id}
-	if s.customerKeyFile != "" {
-		if p.key, err = s.readCustomerKeyFile(); err != nil {
+	if set.customerKeyFile != "" {
+		if p.key, err = set.readCustomerKeyFile(); err != nil {
 			return nil, err
 		}
 	}
-	p.settings = s
+	p.settings = set
 
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(configuration)) {
@@ -215,11 +234,23 @@ func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location
 	l.tls = !strings.HasPrefix(aws.ToString(l.client.Options().BaseEndpoint), "http://")
 
 	l.integrity = s.integrity(set)
-	l.pool = transfer.NewPool(set.partSize, set.concurrency+1)
-	if previous != nil && previous.pool.Size() == set.partSize && previous.concurrency == set.concurrency {
+	l.pool = s.pool(set)
+	if previous != nil && previous.pool.Size() == l.pool.Size() && previous.concurrency == set.concurrency {
 		l.pool = previous.pool
 	}
 	return l
+}
+
+// fewestBuffers is how many buffers a bounded memory has at least.
+const fewestBuffers = 4
+
+// pool returns the buffers for a configuration.
+func (s *Store) pool(set settings) *transfer.Pool {
+	if s.memory == 0 {
+		return transfer.NewPool(set.partSize, set.concurrency+1)
+	}
+	size := min(set.partSize, s.memory/fewestBuffers)
+	return transfer.NewStrictPool(size, s.memory/size)
 }
 
 // integrity returns what is known about the server's checksums. An algorithm that
@@ -233,6 +264,15 @@ func (s *Store) integrity(set settings) *integrity {
 		s.modes[where] = newIntegrity(set.checksum, s.log)
 	}
 	return s.modes[where]
+}
+
+// Close frees what the store holds: connections and the memory of buffers. No
+// call may be running, and none may follow.
+func (s *Store) Close() {
+	s.clients.Close()
+	if l := s.current.Load(); l != nil {
+		l.pool.Free()
+	}
 }
 
 // location returns the state of the last Init that succeeded.

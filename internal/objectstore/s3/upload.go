@@ -172,13 +172,7 @@ func (u *upload) isStored(ctx context.Context, parts []types.CompletedPart) bool
 		sums = append(sums, sum...)
 	}
 	want := fmt.Sprintf("%x-%d", md5.Sum(sums), len(parts))
-	out, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket:               &u.bucket,
-		Key:                  &u.key,
-		SSECustomerAlgorithm: u.encryption.customer.algorithm,
-		SSECustomerKey:       u.encryption.customer.key,
-		SSECustomerKeyMD5:    u.encryption.customer.md5,
-	})
+	out, err := u.head(ctx, u.bucket, u.key)
 	return err == nil && strings.Trim(aws.ToString(out.ETag), `"`) == want
 }
 
