@@ -1,0 +1,146 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"log/slog"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/sdk/location"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+)
+
+// openS3 opens a bucket of AWS or of a store that speaks its protocol.
+func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) (BucketCloser, error) {
+	config, given := s3Config(found)
+	store := s3.New(log, s3.WithMemory(memory), s3.WithCredential(given))
+	b := &s3Bucket{store, found.Location}
+	if err := store.Init(ctx, config); err != nil {
+		store.Close()
+		if s3.CodeRegionUnknown.Is(err) {
+			return nil, registrysecret.NewRegionError(found.Location, err)
+		}
+		return nil, b.named(err)
+	}
+	return b, nil
+}
+
+// s3Config returns the configuration for a location with the credential that was
+// found, which is nil if the configuration says where it is.
+func s3Config(found *registrysecret.Found) (map[string]string, *awsaccess.Given) {
+	config := found.Location.InitConfig(found.CABundle)
+	if config["s3Url"] != "" && config["s3ForcePathStyle"] == "" {
+		config["s3ForcePathStyle"] = "true" // as images have always been stored
+	}
+	delete(config, location.CredentialsFileKey)
+	c := found.Credential
+	switch {
+	case c.File != "":
+		config[location.CredentialsFileKey] = c.File
+	case c.Content != "":
+		return config, &awsaccess.Given{From: found.From, Content: c.Content}
+	case found.Source == registrysecret.RegistrySecret:
+		return config, &awsaccess.Given{From: found.From, AccessKeyID: c.AWS.AccessKeyID, SecretAccessKey: c.AWS.SecretAccessKey}
+	default:
+		// The environment, the pod or the machine: no file has the profile.
+		delete(config, "profile")
+	}
+	return config, nil
+}
+
+// ambientAWS looks for an identity in the environment, the pod and the machine.
+func ambientAWS(ctx context.Context, l *location.Location) error {
+	region := l.Config["region"]
+	if l.Config["s3Url"] != "" {
+		region = "" // it is the store's own, which AWS need not know
+	}
+	return awsaccess.Ambient(ctx, awsaccess.Trust{CACert: l.CACert}, region)
+}
+
+// s3Bucket is the bucket of a location.
+type s3Bucket struct {
+	store    *s3.Store
+	location *location.Location
+}
+
+// Stat implements Bucket.
+func (b *s3Bucket) Stat(ctx context.Context, key string) (Object, error) {
+	o, err := b.store.Stat(ctx, b.location.Bucket, key)
+	return Object(o), b.explain(key, err)
+}
+
+// Get implements Bucket.
+func (b *s3Bucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	r, err := b.store.GetObject(ctx, b.location.Bucket, key)
+	if err != nil {
+		return nil, b.explain(key, err)
+	}
+	return &s3Reader{r, b, key}, nil
+}
+
+// Put implements Bucket.
+func (b *s3Bucket) Put(ctx context.Context, key string, body io.Reader) error {
+	return b.explain(key, b.store.PutObject(ctx, b.location.Bucket, key, body))
+}
+
+// Delete implements Bucket.
+func (b *s3Bucket) Delete(ctx context.Context, key string) error {
+	return b.explain(key, b.store.DeleteObject(ctx, b.location.Bucket, key))
+}
+
+// List implements Bucket.
+func (b *s3Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		for o, err := range b.store.List(ctx, b.location.Bucket, prefix) {
+			if !yield(Object(o), b.explain(prefix+"*", err)) {
+				return
+			}
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (b *s3Bucket) Close() error {
+	b.store.Close()
+	return nil
+}
+
+// explain adds to an error of the store what the store does not know: where the
+// bucket belongs to, and that images need more of it than Velero's own objects.
+func (b *s3Bucket) explain(key string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s3.CodeAccessDenied.Is(err):
+		// The cause tells the HTTP code and the request id.
+		return registrysecret.NewBucketError(b.location, key, 0, "", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("bucket %s: %w", b.location.Bucket, err)
+	}
+	return b.named(err)
+}
+
+func (b *s3Bucket) named(err error) error {
+	return fmt.Errorf("bucket %s of backup storage location %s/%s: %w", b.location.Bucket, b.location.Namespace, b.location.Name, err)
+}
+
+// s3Reader explains the errors of an object's body.
+type s3Reader struct {
+	io.ReadCloser
+	bucket *s3Bucket
+	key    string
+}
+
+// Read implements io.Reader.
+func (r *s3Reader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.bucket.explain(r.key, err)
+	}
+	return n, err
+}
