@@ -21,13 +21,22 @@ type Bucket interface {
 	// error for an object that does not exist is fs.ErrNotExist.
 	Get(ctx context.Context, key string) (io.ReadCloser, error)
 	// Put stores body, to its end, in place of any object of that key. After an
-	// error, also one of body, there is no new object.
+	// error, also one of body, there is no new object. It may wait for the end of
+	// other calls of Put, so body must not.
 	Put(ctx context.Context, key string, body io.Reader) error
 	// Delete removes an object. That there is none is no error.
 	Delete(ctx context.Context, key string) error
 	// List yields the objects whose keys have a prefix, in no particular order,
-	// as the pages come in. An error is the last thing that it yields.
+	// as the pages come in. With a server that repeats itself, an object can come
+	// more than once. An error is the last thing that it yields.
 	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+}
+
+// BucketCloser is a Bucket that holds connections and memory. Close frees them,
+// when no call is running and none will follow.
+type BucketCloser interface {
+	Bucket
+	io.Closer
 }
 
 // Object is an entry of a bucket.
