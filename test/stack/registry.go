@@ -15,8 +15,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-// Registry is a registry of container images. It takes deletions, and foreign
-// layers by their URLs.
+// Registry is a registry of container images. It takes deletions, foreign layers
+// by their URLs, and indexes of which it does not have all manifests.
 type Registry struct {
 	// Endpoint is the base URL. Names of images begin with Host.
 	Endpoint, Host string
@@ -129,8 +129,10 @@ func (r *Registry) configure(dir string, options RegistryOptions) (map[string]an
 		"log":     map[string]any{"level": "warn"}, // beside a line for each request
 		"http":    serve,
 		"storage": storage,
-		// Foreign layers stay where their URLs say.
-		"validation": map[string]any{"manifests": map[string]any{"urls": map[string]any{"allow": []string{"^https?://"}}}},
+		"validation": map[string]any{"manifests": map[string]any{
+			"urls":    map[string]any{"allow": []string{"^https?://"}},
+			"indexes": map[string]any{"platforms": "none"},
+		}},
 	}
 	if tokens := options.Tokens; tokens != nil {
 		keys := filepath.Join(dir, "keys.json")
