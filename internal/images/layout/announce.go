@@ -1,0 +1,194 @@
+package layout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+)
+
+// claim is the entry of an image as this Tree knows it.
+type claim struct {
+	turn   chan struct{} // holds one value, which is with whoever changes the entry
+	entry  *entry        // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
+	found  bool          // an earlier process of the same backup wrote it
+	copies int           // announcements that were not withdrawn
+}
+
+// Announce implements images.Target. The image gets its entry in the index, or
+// the entry learns of more repositories; then sweeps that may not have seen it
+// are waited for.
+func (t *Tree) Announce(ctx context.Context, a images.Announcement) error {
+	wanted, err := t.entryFor(a)
+	if err != nil {
+		return fmt.Errorf("announcing image %s: %w", a.Digest, err)
+	}
+	c, err := t.take(ctx, a.Digest)
+	if err != nil {
+		return err
+	}
+	defer c.giveBack()
+	if err := t.enter(ctx, c, a.Digest, wanted); err != nil {
+		return err
+	}
+	if err := heed(ctx, t.bucket, t.log); err != nil {
+		return err
+	}
+	t.allow(c)
+	return nil
+}
+
+func (t *Tree) entryFor(a images.Announcement) (*entry, error) {
+	if t.backup == (Backup{}) {
+		return nil, errors.New("this tree is only read")
+	}
+	for _, d := range append(slices.Clone(a.Contents), a.Digest) {
+		if err := d.Validate(); err != nil {
+			return nil, fmt.Errorf("digest %q: %w", d, err)
+		}
+	}
+	names, err := repositoryNames(a.Repositories)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{
+		Backup:       t.backup,
+		Repositories: names,
+		Contents:     union([]digest.Digest{a.Digest}, a.Contents),
+	}, nil
+}
+
+// take returns the claim of an image, for the caller alone until it gives it back.
+func (t *Tree) take(ctx context.Context, image digest.Digest) (*claim, error) {
+	t.mu.Lock()
+	c := t.claims[image]
+	if c == nil {
+		c = &claim{turn: make(chan struct{}, 1)}
+		c.turn <- struct{}{}
+		t.claims[image] = c
+	}
+	t.mu.Unlock()
+	select {
+	case <-c.turn:
+		return c, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *claim) giveBack() { c.turn <- struct{}{} }
+
+// enter brings the entry up to what is wanted. One that an earlier process of
+// the same backup wrote is extended.
+func (t *Tree) enter(ctx context.Context, c *claim, image digest.Digest, wanted *entry) error {
+	if c.entry != nil && c.entry.covers(wanted) {
+		return nil
+	}
+	key := entryKey(image, t.backup.Owner())
+	if c.entry == nil {
+		earlier, err := readEntry(ctx, t.bucket, key, image)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err == nil {
+			c.found = true
+			wanted = wanted.with(earlier)
+		}
+	} else {
+		wanted = wanted.with(c.entry)
+	}
+	if err := t.bucket.Put(ctx, key, bytes.NewReader(wanted.encode())); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.entry = wanted
+	return nil
+}
+
+func readEntry(ctx context.Context, bucket objectstore.Bucket, key string, image digest.Digest) (*entry, error) {
+	content, err := read(ctx, bucket, key, maxEntrySize)
+	if err != nil {
+		return nil, err
+	}
+	e, err := decodeEntry(content, image)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", key, err)
+	}
+	return e, nil
+}
+
+// allow lets what was announced be put.
+func (t *Tree) allow(c *claim) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.copies++
+	t.admit(c.entry)
+}
+
+// admit makes due what an entry names. The mutex is held.
+func (t *Tree) admit(e *entry) {
+	for _, name := range e.Repositories {
+		r := t.repositories[name]
+		if r == nil {
+			r = &repository{name: name, right: map[string]bool{}}
+			t.repositories[name] = r
+		}
+		r.outdate()
+		for _, d := range e.Contents {
+			t.due[place{name, d}] = true
+		}
+	}
+}
+
+// Withdraw takes an announcement of an image back whose copy has failed. With
+// the last one the entry is dropped, so that clean-up may remove what was copied.
+func (t *Tree) Withdraw(ctx context.Context, image digest.Digest) error {
+	c, err := t.take(ctx, image)
+	if err != nil {
+		return err
+	}
+	defer c.giveBack()
+	if !t.forget(c) {
+		return nil
+	}
+	if err := drop(ctx, t.bucket, image, t.backup.Owner()); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.entry = nil
+	return nil
+}
+
+// forget takes an announcement back and reports whether it was the last one of
+// the image. If so, all that was seen is forgotten: it may have been there only
+// because of the entry that is about to be dropped.
+func (t *Tree) forget(c *claim) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.copies == 0 {
+		return false
+	}
+	if c.copies--; c.copies > 0 || c.found {
+		return false
+	}
+	t.blobs = newShared[digest.Digest, int64]()
+	for _, r := range t.repositories {
+		r.forget()
+	}
+	t.due = map[place]bool{}
+	for _, other := range t.claims {
+		if other.copies > 0 {
+			t.admit(other.entry)
+		}
+	}
+	return true
+}
