@@ -119,7 +119,7 @@ func TestImpossibleConversion(t *testing.T) {
 
 // FuzzConversion converts what is not to be trusted.
 func FuzzConversion(f *testing.F) {
-	f.Add([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"`+layer+`"}],"history":[{"v1Compatibility":"{\"throwaway\":true}"}]}`))
+	f.Add([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"` + layer + `"}],"history":[{"v1Compatibility":"{\"throwaway\":true}"}]}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		d := digest.FromBytes(content)
 		m, err := images.ParseManifest(content, "", d)
