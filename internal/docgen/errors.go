@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
@@ -32,6 +33,7 @@ var catalogue = []area{
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
 	{"Credentials for images", registrysecret.Codes},
+	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},
 }
 

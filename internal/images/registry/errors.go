@@ -1,0 +1,229 @@
+package registry
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+)
+
+// Codes of the errors of this package.
+var (
+	CodeUnreachable = fault.Code{
+		ID:      "REGISTRY_UNREACHABLE",
+		Meaning: "The registry cannot be reached, or the connection to it broke again and again.",
+		Fix:     "check that the registry runs (oc get clusteroperator image-registry) and that network policies, and NO_PROXY if there is a proxy, let Velero's pod reach it",
+	}
+	CodeUntrusted = fault.Code{
+		ID:      "REGISTRY_CERTIFICATE_UNTRUSTED",
+		Meaning: "The registry's certificate is not signed by an authority that is trusted here.",
+		Fix:     "add the certificate of the authority to the trusted CA bundle of the cluster, or set OADP_REGISTRY_INSECURE to \"true\" if nobody can come between Velero and the registry",
+	}
+	CodeCertificate = fault.Code{
+		ID:      "REGISTRY_CERTIFICATE_INVALID",
+		Meaning: "The registry's certificate has expired or is for another name.",
+		Fix:     "renew the certificate of the registry, or use a name that it is valid for",
+	}
+	CodeNotTLS = fault.Code{
+		ID:      "REGISTRY_NOT_TLS",
+		Meaning: "The registry speaks plain HTTP where HTTPS is expected.",
+		Fix:     "let the registry serve HTTPS, or set OADP_REGISTRY_INSECURE to \"true\" if nobody can come between Velero and the registry",
+	}
+	CodeCABundle = fault.Code{
+		ID:      "REGISTRY_CA_BUNDLE_INVALID",
+		Meaning: "The certificates to trust for the registry cannot be read.",
+		Fix:     "give PEM certificates (-----BEGIN CERTIFICATE-----)",
+	}
+	CodeCredential = fault.Code{
+		ID:      "REGISTRY_CREDENTIAL_UNREADABLE",
+		Meaning: "The token or password for the registry could not be read.",
+		Fix:     "see the cause; a pod of Velero needs the token of its service account (automountServiceAccountToken)",
+	}
+	CodeUnauthorized = fault.Code{
+		ID:      "REGISTRY_UNAUTHORIZED",
+		Meaning: "The registry does not accept the token or password, also after it was read anew, or wants one and there is none.",
+		Fix: "check that the token of Velero's service account is valid for this cluster, and let that service account get imagestreams/layers " +
+			"in image.openshift.io to back images up, and update them to restore images",
+	}
+	CodeForbidden = fault.Code{
+		ID:      "REGISTRY_FORBIDDEN",
+		Meaning: "The registry knows who asks and does not permit it.",
+		Fix: "let Velero's service account get imagestreams/layers in image.openshift.io in the repository's namespace to back images up " +
+			"(role system:image-puller), and update them to restore images (role system:image-builder); check the namespace's quotas for images",
+	}
+	CodeThrottled = fault.Code{
+		ID:      "REGISTRY_THROTTLED",
+		Meaning: "The registry refuses requests since there are too many, for longer than they were repeated.",
+		Fix:     "lower OADP_IMAGE_COPY_IMAGES and OADP_IMAGE_COPY_BLOBS, or raise the limits of the registry",
+	}
+	CodeFailed = fault.Code{
+		ID:      "REGISTRY_FAILED",
+		Meaning: "The registry answers with an error of its own, also after several attempts.",
+		Fix:     "see the log of the registry (oc logs -n openshift-image-registry deployment/image-registry) and check that its storage is reachable and not full",
+	}
+	CodeRefused = fault.Code{
+		ID:      "REGISTRY_REFUSED",
+		Meaning: "The registry does not take the request.",
+		Fix:     "see the cause, and the log of the registry",
+	}
+	CodeDamaged = fault.Code{
+		ID:      "REGISTRY_DAMAGED",
+		Meaning: "What was read as a manifest or blob is not what its digest and size say.",
+		Fix:     "check the storage of the registry, or of the backup for a restore, for damage, and push or import the image again",
+	}
+)
+
+// Codes lists the codes of this package.
+var Codes = []fault.Code{
+	CodeUnreachable, CodeUntrusted, CodeCertificate, CodeNotTLS, CodeCABundle, CodeCredential, CodeUnauthorized,
+	CodeForbidden, CodeThrottled, CodeFailed, CodeRefused, CodeDamaged,
+}
+
+var (
+	errAbsent  = fmt.Errorf("the registry does not have it: %w", fs.ErrNotExist)
+	errDamaged = errors.New("it is damaged")
+)
+
+// absent returns errAbsent in place of the answer that something does not exist.
+func absent(err error) error {
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return errAbsent
+	}
+	return err
+}
+
+// what says what failed, for an error.
+func (c *Client) what(doing, object, preposition, repository string) string {
+	return fmt.Sprintf("error %s %s %s repository %s of registry %s", doing, object, preposition, repository, c.registry.RegistryStr())
+}
+
+// explain returns the error of a request for those who can do something about
+// it.
+func (c *Client) explain(what string, err error) error {
+	var (
+		known  *fault.Error
+		source *sourceError
+	)
+	switch {
+	case errors.As(err, &known):
+		return fmt.Errorf("%s: %w", what, known) // without the words of HTTP around it
+	case errors.Is(err, errDamaged):
+		return &fault.Error{Code: CodeDamaged, What: what, Err: plain(err)}
+	case errors.As(err, &source):
+		return fmt.Errorf("%s: %w", what, source.err)
+	case errors.Is(err, errAbsent):
+		return fmt.Errorf("%s: %w", what, errAbsent)
+	}
+	return &fault.Error{Code: codeOf(err), What: what, Err: plain(err)}
+}
+
+func codeOf(err error) fault.Code {
+	var answer *transport.Error
+	switch {
+	case errors.Is(err, errCredential):
+		return CodeCredential
+	case errors.As(err, &answer):
+		return answerCode(answer)
+	}
+	return connectionCode(err)
+}
+
+func answerCode(answer *transport.Error) fault.Code {
+	switch {
+	case answer.StatusCode == http.StatusUnauthorized:
+		return CodeUnauthorized
+	case answer.StatusCode == http.StatusForbidden:
+		return CodeForbidden
+	case answer.StatusCode == http.StatusTooManyRequests:
+		return CodeThrottled
+	case answer.StatusCode >= 500:
+		return CodeFailed
+	}
+	return CodeRefused
+}
+
+func connectionCode(err error) fault.Code {
+	var (
+		unknownAuthority x509.UnknownAuthorityError
+		verification     *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &unknownAuthority):
+		return CodeUntrusted
+	case errors.As(err, &verification):
+		return CodeCertificate
+	case isNotTLS(err):
+		return CodeNotTLS
+	}
+	return CodeUnreachable
+}
+
+func isNotTLS(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+}
+
+// plainError is an error with a text of its own.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
+
+// plain returns err with a short text, in which no URL has a query: those of
+// stores carry signatures, those of uploads carry their state. Nor does it repeat
+// what a token server has sent.
+func plain(err error) error {
+	var (
+		answer  *transport.Error
+		request *url.Error
+	)
+	switch {
+	case errors.As(err, &answer):
+		return &plainError{answerText(answer), err}
+	case errors.As(err, &request):
+		return &plainError{plain(request.Err).Error() + " (" + strings.ToUpper(request.Op) + " " + address(request.URL) + ")", err}
+	case strings.HasPrefix(err.Error(), "no token in bearer response"):
+		return &plainError{"the token server sent no token", err}
+	}
+	return err
+}
+
+// maxMessage is how much of a registry's message is repeated, in bytes.
+const maxMessage = 300
+
+func answerText(answer *transport.Error) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
+	for _, d := range answer.Errors {
+		message := d.Message
+		if len(message) > maxMessage {
+			message = strings.ToValidUTF8(message[:maxMessage], "") + "..."
+		}
+		fmt.Fprintf(&b, ", %s: %s", d.Code, message)
+	}
+	if r := answer.Request; r != nil {
+		fmt.Fprintf(&b, " (%s %s)", r.Method, address(r.URL.String()))
+	}
+	return b.String()
+}
+
+// address returns what of a URL may be shown.
+func address(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "an invalid URL"
+	}
+	return u.Scheme + "://" + u.Host + u.Path
+}

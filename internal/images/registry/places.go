@@ -1,0 +1,54 @@
+package registry
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// places are the repositories that have a blob, as far as is known. The zero
+// value is ready.
+type places struct {
+	mu           sync.Mutex
+	repositories map[digest.Digest][]string
+}
+
+func (p *places) add(repository string, d digest.Digest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.repositories == nil {
+		p.repositories = map[digest.Digest][]string{}
+	}
+	if !slices.Contains(p.repositories[d], repository) {
+		p.repositories[d] = append(p.repositories[d], repository)
+	}
+}
+
+func (p *places) has(repository string, d digest.Digest) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.repositories[d], repository)
+}
+
+// other returns another repository that has the blob, or "". It is the same one
+// for everybody, as a token names each repository that it is for.
+func (p *places) other(repository string, d digest.Digest) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.repositories[d] {
+		if r != repository {
+			return r
+		}
+	}
+	return ""
+}
+
+// forget drops what is known of a repository that turned out to lack a blob.
+func (p *places) forget(repository string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for d, repositories := range p.repositories {
+		p.repositories[d] = slices.DeleteFunc(repositories, func(r string) bool { return r == repository })
+	}
+}
