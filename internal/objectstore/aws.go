@@ -19,7 +19,7 @@ import (
 func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) (BucketCloser, error) {
 	config, given := s3Config(found)
 	store := s3.New(log, s3.WithMemory(memory), s3.WithCredential(given))
-	b := &s3Bucket{store, found.Location}
+	b := &s3Bucket{store, found.Location, found.From}
 	if err := store.Init(ctx, config); err != nil {
 		store.Close()
 		if s3.CodeRegionUnknown.Is(err) {
@@ -64,8 +64,9 @@ func ambientAWS(ctx context.Context, l *location.Location) error {
 
 // s3Bucket is the bucket of a location.
 type s3Bucket struct {
-	store    *s3.Store
-	location *location.Location
+	store      *s3.Store
+	location   *location.Location
+	credential string // where it is from, in words
 }
 
 // Stat implements Bucket.
@@ -110,23 +111,25 @@ func (b *s3Bucket) Close() error {
 	return nil
 }
 
-// explain adds to an error of the store what the store does not know: where the
-// bucket belongs to, and that images need more of it than Velero's own objects.
+// explain adds to an error of the store what the store does not know: whose the
+// bucket is, where the credential is from, and that images need more of the bucket
+// than Velero's own objects.
 func (b *s3Bucket) explain(key string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case s3.CodeAccessDenied.Is(err):
-		// The cause tells the HTTP code and the request id.
-		return registrysecret.NewBucketError(b.location, key, 0, "", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("bucket %s: %w", b.location.Bucket, err)
+	case s3.CodeAccessDenied.Is(err):
+		// The cause tells the HTTP code and the request id.
+		return registrysecret.NewBucketError(b.location, key, 0, "", fmt.Errorf("with %s: %w", b.credential, err))
 	}
 	return b.named(err)
 }
 
 func (b *s3Bucket) named(err error) error {
-	return fmt.Errorf("bucket %s of backup storage location %s/%s: %w", b.location.Bucket, b.location.Namespace, b.location.Name, err)
+	return fmt.Errorf("bucket %s of backup storage location %s/%s, with %s: %w",
+		b.location.Bucket, b.location.Namespace, b.location.Name, b.credential, err)
 }
 
 // s3Reader explains the errors of an object's body.

@@ -137,22 +137,17 @@ func (u *upload[T]) run() error {
 
 // inMemory returns a body that needs no buffer, since it is in memory and fits
 // into one request.
-func inMemory(body io.Reader, limit int) ([]byte, bool) {
-	var n int
+func inMemory(body io.Reader, limit int) (content []byte, ok bool) {
 	switch r := body.(type) {
 	case *bytes.Reader:
-		n = r.Len()
+		ok = r.Len() <= limit
 	case *strings.Reader:
-		n = r.Len()
-	default:
-		return nil, false
+		ok = r.Len() <= limit
 	}
-	if n > limit {
-		return nil, false
+	if ok {
+		content, _ = io.ReadAll(body) // memory does not fail
 	}
-	content := make([]byte, n)
-	_, err := io.ReadFull(body, content)
-	return content, err == nil
+	return content, ok
 }
 
 // multipart sends a full first part and the rest of the body, and makes the
