@@ -1,6 +1,7 @@
 // Package openshift gives a cluster of the test stack the API groups of
-// OpenShift, as custom resources that take any field. Kinds whose names hold a
-// colon, such as ImageStreamTag, are not to be had that way.
+// OpenShift, as custom resources that take any field, and its internal registry.
+// Objects whose names hold a colon, such as those of ImageStreamTag, are not to
+// be had that way; an Image is named sha256-HEX for its digest sha256:HEX.
 package openshift
 
 import (
@@ -24,6 +25,13 @@ type kind struct {
 	cluster bool // not in namespaces
 }
 
+// imageGroup has the kinds of images.
+const imageGroup = "image.openshift.io"
+
+func imageResource(plural string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: imageGroup, Version: "v1", Resource: plural}
+}
+
 func (k kind) resource() schema.GroupVersionResource {
 	return k.GroupVersion().WithResource(k.plural)
 }
@@ -36,7 +44,7 @@ func kinds() []kind {
 		return kind{schema.GroupVersionKind{Group: group, Version: version, Kind: name}, plural, true}
 	}
 	return []kind{
-		in("image.openshift.io", "v1", "ImageStream"),
+		in(imageGroup, "v1", "ImageStream"),
 		in("route.openshift.io", "v1", "Route"),
 		in("build.openshift.io", "v1", "Build"),
 		in("build.openshift.io", "v1", "BuildConfig"),
@@ -45,6 +53,7 @@ func kinds() []kind {
 		in("oadp.openshift.io", "v1alpha1", "NonAdminBackup"),
 		in("oadp.openshift.io", "v1alpha1", "NonAdminRestore"),
 		in("oadp.openshift.io", "v1alpha1", "NonAdminBackupStorageLocation"),
+		ofCluster(imageGroup, "v1", "Image", "images"),
 		ofCluster("authorization.openshift.io", "v1", "ClusterRoleBinding", "clusterrolebindings"),
 		ofCluster("security.openshift.io", "v1", "SecurityContextConstraints", "securitycontextconstraints"),
 		ofCluster("config.openshift.io", "v1", "ClusterVersion", "clusterversions"),
