@@ -15,7 +15,7 @@ func (a *actions) restoreBuildConfig(ctx context.Context, in sdk.RestoreInput) (
 		return sdk.RestoreResult{}, err
 	}
 	spec := fieldsAt(in.Item.Object, "spec")
-	m := buildMapping{actions: a, restore: r, item: in.Item, swap: swapFor(in.Item, r)}
+	m := buildMapping{actions: a, restore: r, item: in.Item, swap: a.swapFor(ctx, r, in.Item)}
 	m.image(fieldsAt(spec, "output", "to"))
 	if err := m.secret(ctx, fieldsAt(spec, "output"), "pushSecret"); err != nil {
 		return sdk.RestoreResult{}, err

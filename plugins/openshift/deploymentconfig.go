@@ -45,7 +45,10 @@ func (a *actions) restoreDeploymentConfig(ctx context.Context, in sdk.RestoreInp
 	}
 	config := in.Item
 	spec := fieldsAt(config.Object, "spec")
-	swapFor(config, r).podSpec(fieldsAt(spec, "template", "spec"))
+	result, err := a.swapTemplate(ctx, in, "spec", "template", "spec")
+	if err != nil {
+		return result, err
+	}
 	for trigger := range each(listAt(spec, "triggers")) {
 		if from := fieldsAt(trigger, "imageChangeParams", "from"); from != nil {
 			editText(from, "namespace", r.target)
@@ -55,7 +58,7 @@ func (a *actions) restoreDeploymentConfig(ctx context.Context, in sdk.RestoreInp
 	if err == nil && detached {
 		scaleDown(r, config, spec)
 	}
-	return sdk.RestoreResult{}, err
+	return result, err
 }
 
 // detachesPods reports whether the pods of the deployment config are restored

@@ -2,17 +2,33 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Codes of the errors of the actions.
 var (
-	codeImagesNotCopied = fault.Code{
-		ID:      "OPENSHIFT_IMAGES_NOT_COPIED",
-		Meaning: "The images of an image stream belong into the backup, and this version does not copy images.",
-		Fix: "set spec.backupImages of the DataProtectionApplication to false, or annotate the image stream with " +
-			"openshift.io/skip-image-copy=true, and keep its images in another registry",
+	codeImageMissing = fault.Code{
+		ID:      "OPENSHIFT_IMAGE_MISSING",
+		Meaning: "The current image of a tag is neither in the registry that it is copied from nor where it is copied to.",
+		Fix:     "push or import the tag again, or delete it with oc tag -d, and repeat the backup or restore",
+	}
+	codeNoRegistry = fault.Code{
+		ID:      "OPENSHIFT_NO_REGISTRY",
+		Meaning: "The images of a backup cannot be restored, as the cluster has no registry of its own that the plugin can find.",
+		Fix: "turn on the image registry of the cluster, or restore without images: set spec.backupImages of the " +
+			"DataProtectionApplication to false",
+	}
+	codeBackupUnreadable = fault.Code{
+		ID:      "OPENSHIFT_BACKUP_UNREADABLE",
+		Meaning: "The Backup that a restore is from is not in the cluster, and nothing else tells which backup storage location has its images.",
+		Fix:     "wait until Velero has synchronised the Backup from its location, and restore again",
+	}
+	codeImagesUnavailable = fault.Code{
+		ID:      "OPENSHIFT_IMAGES_UNAVAILABLE",
+		Meaning: "Images cannot be copied, for a reason that the error of an earlier image stream of the same backup or restore gives.",
+		Fix:     "see the error of the image stream that this one names",
 	}
 	codeImageUnreadable = fault.Code{
 		ID:      "OPENSHIFT_IMAGE_UNREADABLE",
@@ -26,12 +42,30 @@ var (
 	}
 )
 
-func imagesNotCopied() error {
-	return &fault.Error{Code: codeImagesNotCopied, What: "its images are in the registry of the cluster, and images are not copied by this version"}
+func imageMissing(image plannedImage, err error) error {
+	return &fault.Error{
+		Code: codeImageMissing,
+		What: fmt.Sprintf("image %s of tag %s", image.digest, strings.Join(image.currentOf, ", ")),
+		Err:  err,
+	}
+}
+
+func tagFailed(tag string, err error) error { return fmt.Errorf("tag %s: %w", tag, err) }
+
+func noRegistry() error {
+	return &fault.Error{Code: codeNoRegistry, What: "its images have no registry to go to"}
+}
+
+func backupUnreadable(r *restore, err error) error {
+	return &fault.Error{Code: codeBackupUnreadable, What: fmt.Sprintf("Backup %s/%s", r.Metadata.Namespace, r.Spec.BackupName), Err: err}
 }
 
 func noMigrationRegistry(kind string, t *task) error {
 	return &fault.Error{Code: codeNoMigrationRegistry, What: fmt.Sprintf("%s %s of a migration names no registry for images", kind, t.Metadata.Name)}
+}
+
+func imagesUnavailable(told string) error {
+	return &fault.Error{Code: codeImagesUnavailable, What: "images cannot be copied, for the reason that the error of " + told + " gives"}
 }
 
 func imageUnreadable(tag, reference string, err error) error {

@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"strings"
+	"errors"
+	"log/slog"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -12,13 +13,14 @@ import (
 // in the bucket of the backup.
 const bucketRegistry = "bsl://"
 
-// backupImageStream decides what becomes of the images of an image stream.
-func (a *actions) backupImageStream(_ context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
-	t, err := backupOf(b)
+// backupImageStream copies the images of an image stream that are in the
+// registry of the cluster.
+func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+	t, err := storedBackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	registry, err := a.migrationRegistry(t)
+	registry, err := a.migrationRegistry(&t.task)
 	if err != nil || registry == none {
 		return sdk.BackupResult{}, err
 	}
@@ -28,16 +30,70 @@ func (a *actions) backupImageStream(_ context.Context, item *unstructured.Unstru
 		withoutTags(item)
 	case annotation(item, skipImageCopyKey) == "true":
 	case registry == "":
-		return sdk.BackupResult{}, noMigrationRegistry("Backup", t)
-	case hasLocalImages(item):
-		return sdk.BackupResult{}, imagesNotCopied()
+		return sdk.BackupResult{}, noMigrationRegistry("Backup", &t.task)
 	default:
-		annotate(item, migrationRegistryKey, registry)
+		return sdk.BackupResult{}, a.copyOut(ctx, t, item, registry)
 	}
 	return sdk.BackupResult{}, nil
 }
 
-func (a *actions) restoreImageStream(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+// copyOut copies the images of a stream to where they are kept, and notes in the
+// stream where that is. A stream without images of the cluster's registry needs
+// no bucket, and so no credential for one.
+func (a *actions) copyOut(ctx context.Context, b *storedBackup, item *unstructured.Unstructured, registry string) error {
+	host := annotation(item, backupRegistryHostKey)
+	plan, err := planImages(item, host)
+	if err != nil {
+		return err
+	}
+	if len(plan.images) > 0 {
+		summary, err := a.copyPlan(ctx, b, plan, host, registry, describe(item))
+		if err != nil {
+			return err
+		}
+		summary.rewrite(item, host)
+		if err := summary.annotate(item); err != nil {
+			return err
+		}
+	}
+	annotate(item, migrationRegistryKey, registry)
+	return nil
+}
+
+func (a *actions) copyPlan(ctx context.Context, b *storedBackup, plan imagePlan, host, registry, who string) (copySummary, error) {
+	route, done, err := a.routeOut(ctx, b, host, registry, who)
+	if err != nil {
+		return copySummary{}, err
+	}
+	defer done()
+	c := streamCopy{
+		copier: route.copier,
+		atOnce: route.atOnce,
+		stream: plan.repository,
+		into:   func(image plannedImage) []string { return image.repositories },
+	}
+	if err := c.run(ctx, plan); err != nil {
+		return copySummary{}, err
+	}
+	if err := errors.Join(c.missing...); err != nil {
+		return copySummary{}, err
+	}
+	for _, t := range plan.tags {
+		if !t.pushed {
+			continue
+		}
+		history := c.history(t)
+		if err := route.copier.Tag(ctx, plan.repository, t.name, history[len(history)-1]); err != nil {
+			return copySummary{}, tagFailed(t.name, err)
+		}
+	}
+	c.summary.Owner = route.owner
+	return c.summary, nil
+}
+
+// restoreImageStream creates an image stream and pushes its images. One without
+// images of a registry of its own is left to Velero.
+func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	r, err := restoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
@@ -47,14 +103,75 @@ func (a *actions) restoreImageStream(_ context.Context, in sdk.RestoreInput) (sd
 		return sdk.RestoreResult{}, err
 	}
 	original := backedUp(in)
-	switch {
-	case annotation(original, disableImageCopyKey) == "true", annotation(original, skipImageCopyKey) == "true":
-	case registry == "":
-		return sdk.RestoreResult{}, noMigrationRegistry("Restore", &r.task)
-	case hasLocalImages(original):
-		return sdk.RestoreResult{}, imagesNotCopied()
+	if annotation(original, disableImageCopyKey) == "true" || annotation(original, skipImageCopyKey) == "true" {
+		return sdk.RestoreResult{}, nil
 	}
-	return sdk.RestoreResult{}, nil
+	if registry == "" {
+		return sdk.RestoreResult{}, noMigrationRegistry("Restore", &r.task)
+	}
+	plan, err := planImages(original, annotation(original, backupRegistryHostKey))
+	if err != nil || len(plan.images) == 0 {
+		return sdk.RestoreResult{}, err
+	}
+	if !hasAnnotation(original, migrationRegistryKey) {
+		slog.Warn("the backup of an image stream has no images, and so it is restored without them", "imageStream", plan.repository)
+		return sdk.RestoreResult{}, nil
+	}
+	return sdk.RestoreResult{Skip: true}, a.copyBack(ctx, r, in.Item, plan, registry)
+}
+
+// copyBack creates the stream of an item and pushes the images of a plan into it.
+func (a *actions) copyBack(ctx context.Context, r *restore, item *unstructured.Unstructured, plan imagePlan, registry string) error {
+	route, done, err := a.routeBack(ctx, r, annotation(item, restoreRegistryHostKey), registry, describe(item))
+	if err != nil {
+		return err
+	}
+	defer done()
+	stream := newStream(r, item, plan)
+	present, err := a.ensureStream(ctx, r, stream)
+	if err != nil {
+		return err
+	}
+	if present != nil && r.Spec.ExistingResourcePolicy != "update" {
+		var others []differing
+		plan, others = plan.missingIn(readStream(present))
+		warnOfOthers(stream, others)
+	}
+	target := stream.GetNamespace() + "/" + stream.GetName()
+	c := streamCopy{
+		copier: route.copier,
+		atOnce: route.atOnce,
+		stream: target,
+		into:   func(plannedImage) []string { return []string{target} },
+	}
+	if err := c.run(ctx, plan); err != nil {
+		return err
+	}
+	return errors.Join(a.pushTags(ctx, &c, plan), errors.Join(c.missing...))
+}
+
+// pushTags gives a restored stream its tags, with the history that they had.
+func (a *actions) pushTags(ctx context.Context, c *streamCopy, plan imagePlan) error {
+	for _, t := range plan.tags {
+		if t.elsewhere != "" {
+			slog.Warn("the current image of a tag was not in the registry of the cluster, and the tag is restored without it",
+				"imageStream", c.stream, "tag", t.name, "image", t.elsewhere)
+		}
+		if history := c.history(t); t.pushed && history != nil {
+			if err := c.copier.Tag(ctx, c.stream, t.name, history...); err != nil {
+				return tagFailed(t.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func warnOfOthers(stream *unstructured.Unstructured, others []differing) {
+	for _, o := range others {
+		slog.Warn("a tag of an image stream that is there already stands for another image than in the backup and is left alone",
+			"imageStream", stream.GetNamespace()+"/"+stream.GetName(), "tag", o.tag,
+			"inBackup", o.inBackup.String(), "inCluster", o.present.String())
+	}
 }
 
 // none is the registry of tasks that copy no images.
@@ -83,24 +200,4 @@ func withoutTags(stream *unstructured.Unstructured) {
 			inner["tags"] = []any{}
 		}
 	}
-}
-
-// hasLocalImages reports whether any image of the stream is in the registry of
-// the cluster that was backed up.
-func hasLocalImages(stream *unstructured.Unstructured) bool {
-	host := annotation(stream, backupRegistryHostKey)
-	for tag := range each(listAt(stream.Object, "status", "tags")) {
-		for image := range each(listAt(tag, "items")) {
-			if isLocal(textAt(image, "dockerImageReference"), host) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isLocal reports whether an image is in the registry of that host.
-func isLocal(image, host string) bool {
-	found, _, _ := strings.Cut(image, "/")
-	return host != "" && found == host
 }

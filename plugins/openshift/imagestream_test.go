@@ -7,24 +7,27 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 )
 
 // streamOf is an image stream with those annotations and one image of that host.
 func streamOf(annotations, host string) string {
 	if host != "" {
-		host = "{image: sha256:aa, dockerImageReference: " + host + "/shop/app@sha256:aa}"
+		host = fmt.Sprintf("{image: %q, dockerImageReference: %q}", sum("a"), host+"/shop/app@"+sum("a").String())
 	}
 	return "{kind: ImageStream, metadata: {name: app, annotations: {openshift.io/backup-registry-hostname: local" + annotations +
 		"}}, spec: {tags: [{name: v1}]}, status: {tags: [{tag: v1, items: [" + host + "]}]}}"
 }
 
-// What becomes of the images is decided without a look at them, and images that
-// would have to be copied are an error, never a backup without them.
+// What becomes of the images is decided before anything is opened for them.
+// Images that would have to be copied are an error where that is impossible,
+// never a backup without them.
 func TestImageStream(t *testing.T) {
 	const (
-		plain     = "{metadata: {name: x}}"
+		plain     = "{metadata: {name: x, namespace: velero}, spec: {backupName: b}}"
 		migration = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: reg}}}"
 		nowhere   = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}}}"
 		disabled  = `{metadata: {name: x, annotations: {migration.openshift.io/disable-image-copy: "true"}}}`
@@ -39,20 +42,28 @@ func TestImageStream(t *testing.T) {
 		backupErr, restoreErr                 fault.Code
 	}{
 		{"images are off", "", plain, streamOf("", "local"), "", none, none},
+		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), "", none, none},
 		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
-		{"local images", "true", plain, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
+		{"local images, which a restore does not look for", "true", plain, streamOf("", "local"), "", registrysecret.LocationMissing, none},
+		{"local images", "true", plain, streamOf(toBucket, "local"), "", registrysecret.LocationMissing, codeBackupUnreadable},
 		{"images elsewhere", "true", plain, streamOf("", "quay.io"), streamOf(toBucket, "quay.io"), none, none},
 		{"a host that begins the same", "true", plain, streamOf("", "localhost"), streamOf(toBucket, "localhost"), none, none},
 		{"no images", "true", plain, streamOf("", ""), streamOf(toBucket, ""), none, none},
 		{"left out by the stream", "true", plain, streamOf(skipped, "local"), "", none, none},
-		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, codeImagesNotCopied},
-		{"left out before", "true", plain, streamOf(asIs, "local"), "", codeImagesNotCopied, none},
-		{"migration", "", migration, streamOf("", "local"), "", codeImagesNotCopied, codeImagesNotCopied},
+		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, none},
+		{"left out before", "true", plain, streamOf(asIs, "local"), "", registrysecret.LocationMissing, none},
+		{"migration", "", migration, streamOf(toBucket, "local"), "", kube.CodeNoToken, codeNoRegistry},
 		{"migration, left out by the stream", "", migration, streamOf(skipped, "local"), "", none, none},
 		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
 	} {
 		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.enabled)
-		got, _, err := backUp(t, offline(t), "19-is-backup", c.item, c.backup)
+		cluster := func(err fault.Code) *actions {
+			if err == none {
+				return offline(t)
+			}
+			return actionsAt(t, http.NotFoundHandler())
+		}
+		got, _, err := backUp(t, cluster(c.backupErr), "19-is-backup", c.item, c.backup)
 		if (err != nil) != (c.backupErr != none) || err != nil && (!c.backupErr.Is(err) || !strings.Contains(err.Error(), "ImageStream app")) {
 			t.Errorf("%s: backup: %v", c.what, err)
 		}
@@ -62,7 +73,7 @@ func TestImageStream(t *testing.T) {
 		}
 		mustEqual(t, c.what, got, object(t, want))
 		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID}
-		rc.run(t, offline(t), "19-is-restore")
+		rc.run(t, cluster(c.restoreErr), "19-is-restore")
 	}
 }
 
@@ -126,7 +137,7 @@ func TestImageStreamTagBackup(t *testing.T) {
 
 func TestImageStreamTagRestore(t *testing.T) {
 	present := map[string]string{
-		"copy/imagestreams/whole": "{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: whole}, spec: {tags: [{name: v1}]}}",
+		"copy/imagestreams": "{apiVersion: image.openshift.io/v1, kind: ImageStreamList, items: [{metadata: {name: whole}, spec: {tags: [{name: v1}]}}]}",
 	}
 	item := func(name, from, host, annotations string) string {
 		return "{kind: ImageStreamTag, metadata: {name: '" + name + "', namespace: shop, annotations: {openshift.io/backup-registry-hostname: local" + annotations +

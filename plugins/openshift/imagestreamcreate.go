@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -48,6 +51,40 @@ func newStream(r *restore, item *unstructured.Unstructured, p imagePlan) *unstru
 		}
 	}
 	return stream
+}
+
+// ensureStream creates a stream, unless it is there already: then it returns that
+// one. A list of the namespace tells, so that a new stream costs one request.
+func (a *actions) ensureStream(ctx context.Context, r *restore, stream *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	namespace, name := stream.GetNamespace(), stream.GetName()
+	listed, err := a.streamsIn(ctx, &r.task, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if listed.names(name) {
+		if present, err := a.cluster.Get(ctx, imageStreams, namespace, name); present != nil || err != nil {
+			return present, err
+		}
+	}
+	err = a.createStream(ctx, stream)
+	if apierrors.IsAlreadyExists(err) {
+		return a.cluster.Get(ctx, imageStreams, namespace, name)
+	}
+	return nil, err
+}
+
+func (a *actions) createStream(ctx context.Context, stream *unstructured.Unstructured) error {
+	err := a.cluster.Create(ctx, imageStreams, stream.GetNamespace(), stream)
+	if !apierrors.IsInvalid(err) {
+		return err
+	}
+	removed := withoutForeignTags(stream)
+	if removed == nil {
+		return err
+	}
+	slog.Info("tags that refer to what is not there yet are left to their own image stream tags",
+		"item", describe(stream), "tags", removed, "reason", err.Error())
+	return a.cluster.Create(ctx, imageStreams, stream.GetNamespace(), stream)
 }
 
 // withoutForeignTags takes off the tags that refer to other streams, or to

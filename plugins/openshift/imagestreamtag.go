@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
@@ -65,12 +66,16 @@ type tag struct {
 
 func (a *actions) streamsIn(ctx context.Context, t *task, namespace string) (streams, error) {
 	return a.streams.Get(ctx, t.key(namespace), func(ctx context.Context) (streams, error) {
-		var all streams
-		err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
-			all = append(all, readStream(object))
-		})
-		return all, err
+		return a.listStreams(ctx, namespace)
 	})
+}
+
+func (a *actions) listStreams(ctx context.Context, namespace string) (streams, error) {
+	var all streams
+	err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+		all = append(all, readStream(object))
+	})
+	return all, err
 }
 
 func readStream(object *unstructured.Unstructured) stream {
@@ -121,6 +126,11 @@ func (s streams) find(name string) (tag, bool) {
 		}
 	}
 	return tag{}, false
+}
+
+// names reports whether a stream of that name is among them.
+func (s streams) names(name string) bool {
+	return slices.ContainsFunc(s, func(stream stream) bool { return stream.name == name })
 }
 
 func (s streams) has(name string) bool {
@@ -194,17 +204,13 @@ func mapReference(r *restore, item *unstructured.Unstructured) bool {
 // streamHasTag reports whether the image stream was restored together with the
 // tag: creating it then fails.
 func (a *actions) streamHasTag(ctx context.Context, r *restore, item *unstructured.Unstructured) (bool, error) {
-	streamName, _, _ := strings.Cut(item.GetName(), ":")
-	if streamName == "" {
+	namespace := r.target(item.GetNamespace())
+	if namespace == "" {
 		return false, nil
 	}
-	namespace := r.target(item.GetNamespace())
-	found, err := a.streams.Get(ctx, r.key(namespace, streamName), func(ctx context.Context) (streams, error) {
-		object, err := a.cluster.Get(ctx, imageStreams, namespace, streamName)
-		if object == nil {
-			return nil, err
-		}
-		return streams{readStream(object)}, nil
+	// Streams come before their tags, so what is there now is all that comes.
+	found, err := a.streams.Get(ctx, r.key(namespace, "restored"), func(ctx context.Context) (streams, error) {
+		return a.listStreams(ctx, namespace)
 	})
 	return found.has(item.GetName()), err
 }

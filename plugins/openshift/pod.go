@@ -62,11 +62,12 @@ func (a *actions) restorePod(ctx context.Context, in sdk.RestoreInput) (sdk.Rest
 	if err := a.detach(ctx, r, pod, needed); err != nil {
 		return sdk.RestoreResult{}, err
 	}
+	result := sdk.RestoreResult{AdditionalItems: a.streamsOf(r, pod, spec)}
 	if err := a.swapImages(ctx, r, pod, spec); err != nil {
-		return sdk.RestoreResult{}, err
+		return result, err
 	}
 	stage(r, pod, spec)
-	return sdk.RestoreResult{}, nil
+	return result, nil
 }
 
 // detach keeps the replication controller of a deployment config from deleting
@@ -111,7 +112,7 @@ func (a *actions) backsUpVolumes(ctx context.Context, r *restore) (bool, error) 
 // swapImages turns the images of a pod, and the secrets to pull them, to those
 // of the cluster that is restored to.
 func (a *actions) swapImages(ctx context.Context, r *restore, pod *unstructured.Unstructured, spec fields) error {
-	swap := swapFor(pod, r)
+	swap := a.swapFor(ctx, r, pod)
 	swap.podSpec(spec)
 	references := listAt(spec, "imagePullSecrets")
 	// The pod is admitted with the secrets of its service account, which has to

@@ -47,12 +47,12 @@ func (a *actions) pausedConfigs(ctx context.Context, t *task, namespace string) 
 
 // restoreReplicationController leaves those of deployment configs to be made
 // anew, unless the owner is paused and makes none.
-func (a *actions) restoreReplicationController(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+func (a *actions) restoreReplicationController(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	if _, owned := owner(backedUp(in), kindDeploymentConfig); owned {
 		if annotation(in.Item, pausedOwnerKey) != "true" {
 			return sdk.RestoreResult{Skip: true}, nil
 		}
 		removeAnnotation(in.Item, pausedOwnerKey)
 	}
-	return swapTemplate(in, "spec", "template", "spec")
+	return a.swapTemplate(ctx, in, "spec", "template", "spec")
 }

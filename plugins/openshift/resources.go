@@ -18,6 +18,7 @@ var (
 	services        = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	configMaps      = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	volumes         = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}
 
 	roles               = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
@@ -25,7 +26,8 @@ var (
 	clusterRoles        = roles.GroupVersion().WithResource("clusterroles")
 	clusterRoleBindings = roles.GroupVersion().WithResource("clusterrolebindings")
 
-	backups = schema.GroupVersionResource{Group: "velero.io", Version: "v1", Resource: "backups"}
+	backups                = schema.GroupVersionResource{Group: "velero.io", Version: "v1", Resource: "backups"}
+	backupStorageLocations = backups.GroupVersion().WithResource("backupstoragelocations")
 
 	imageStreams               = schema.GroupVersionResource{Group: imageGroup, Version: "v1", Resource: "imagestreams"}
 	imageStreamTags            = imageStreams.GroupVersion().WithResource("imagestreamtags")

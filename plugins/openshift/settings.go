@@ -13,6 +13,12 @@ type settings struct{ config.Values }
 // Names of the settings.
 const (
 	imagesSetting       = "images"
+	imagesFirstSetting  = "imagesBeforePods"
+	cleanupSetting      = "imageCleanup"
+	graceSetting        = "imageCleanupGrace"
+	copyImagesSetting   = "imageCopyImages"
+	copyBlobsSetting    = "imageCopyBlobs"
+	insecureSetting     = "registryInsecure"
 	routeDomainsSetting = "routeDomains"
 	triggersSetting     = "imageTriggers"
 	triggersTimeSetting = "imageTriggersTimeout"
@@ -28,6 +34,14 @@ const (
 var settingKeys = config.Keys{
 	config.Bool(imagesSetting, "copy the images of image streams; OADP sets it for spec.backupImages").
 		OrEnv("OPENSHIFT_IMAGESTREAM_BACKUP"),
+	config.Bool(imagesFirstSetting, "restore the image streams of a pod's images before the pod").
+		Or("false").OrEnv("OPENSHIFT_IMAGES_BEFORE_PODS"),
+	config.Int(copyImagesSetting, 4, 1, 64, "images that are copied at a time").OrEnv("OADP_IMAGE_COPY_IMAGES"),
+	config.Int(copyBlobsSetting, 4, 1, 64, "layers of each image that are copied at a time").OrEnv("OADP_IMAGE_COPY_BLOBS"),
+	config.Bool(cleanupSetting, "delete the images of deleted backups from the bucket").Or("true").OrEnv("OADP_IMAGE_GC"),
+	config.Duration(graceSetting, 24*time.Hour, "how long an image stays in the bucket after the last backup with it was deleted").
+		OrEnv("OADP_IMAGE_GC_GRACE"),
+	config.Bool(insecureSetting, "do not verify the certificate of the cluster's registry").Or("false").OrEnv("OADP_REGISTRY_INSECURE"),
 	config.Map(routeDomainsSetting, ",", "=", "domains of routes, and those that replace them on restore").
 		OrEnv("OPENSHIFT_ROUTE_DOMAINS"),
 	config.Choice(triggersSetting, "restored workloads whose image triggers wait for their pods: those with volumes or restore hooks, all, or none",

@@ -27,6 +27,9 @@ type actions struct {
 	paused      kube.Memo[map[string]bool]
 	streams     kube.Memo[streams]
 	backups     kube.Memo[bool]
+	converted   kube.Memo[conversions]
+	storages    pool[storage]
+	routes      pool[imageRoute]
 }
 
 func newActions(cluster *kube.Cluster) *actions {
@@ -37,6 +40,7 @@ func newActions(cluster *kube.Cluster) *actions {
 		pullSecretTime: pullSecretTime,
 		// A namespace in which OpenShift makes no secrets is waited for once.
 		pullSecrets: kube.Memo[string]{Lifetime: 24 * time.Hour},
+		converted:   kube.Memo[conversions]{Lifetime: 24 * time.Hour},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -34,13 +35,33 @@ func backupOf(b *sdk.Backup) (*task, error) {
 	return t, nil
 }
 
+// storedBackup is a Backup with the location that it is stored at.
+type storedBackup struct {
+	task
+	Spec struct{ StorageLocation string }
+}
+
+func storedBackupOf(b *sdk.Backup) (*storedBackup, error) {
+	t, err := sdk.Decode[storedBackup](b.Document)
+	if err != nil {
+		return nil, fmt.Errorf("the Backup that Velero sent: %w", err)
+	}
+	return t, nil
+}
+
+// storage names the backup's location.
+func (b *storedBackup) storage() registrysecret.Request {
+	return registrysecret.Request{Namespace: veleroNamespace(&b.task), Location: b.Spec.StorageLocation, Backup: b.Metadata.Name}
+}
+
 // restore is the Restore that an action works for.
 type restore struct {
 	task
 	Spec struct {
-		BackupName       string
-		NamespaceMapping map[string]string
-		Hooks            struct{ Resources []hookResource }
+		BackupName             string
+		NamespaceMapping       map[string]string
+		ExistingResourcePolicy string
+		Hooks                  struct{ Resources []hookResource }
 	}
 }
 

@@ -8,16 +8,18 @@ import (
 
 // restoreWorkload is for everything whose pods have their template in
 // spec.template.
-func (a *actions) restoreWorkload(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	return swapTemplate(in, "spec", "template", "spec")
+func (a *actions) restoreWorkload(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	return a.swapTemplate(ctx, in, "spec", "template", "spec")
 }
 
 // swapTemplate swaps the images of the pod spec at a path of the item.
-func swapTemplate(in sdk.RestoreInput, path ...string) (sdk.RestoreResult, error) {
+func (a *actions) swapTemplate(ctx context.Context, in sdk.RestoreInput, path ...string) (sdk.RestoreResult, error) {
 	r, err := restoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	swapFor(in.Item, r).podSpec(fieldsAt(in.Item.Object, path...))
-	return sdk.RestoreResult{}, nil
+	spec := fieldsAt(in.Item.Object, path...)
+	result := sdk.RestoreResult{AdditionalItems: a.streamsOf(r, in.Item, spec)}
+	a.swapFor(ctx, r, in.Item).podSpec(spec)
+	return result, nil
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 const mapped = `
@@ -13,33 +17,43 @@ spec: {namespaceMapping: {shop: shop-copy, openshift: elsewhere}}
 // Images name the registry of the cluster that is restored to, and nothing but
 // the registry's own images do.
 func TestImageSwap(t *testing.T) {
+	asked := 0
 	swap := imageSwap{"r:5000", "new.example", func(namespace string) string {
 		if namespace == "shop" || namespace == "openshift" {
 			return namespace + "-copy"
 		}
 		return namespace
+	}, func() conversions {
+		asked++
+		return conversions{sum("a"): sum("b")}
 	}}
 	for image, want := range map[string]string{
-		"r:5000/shop/app:v1":                "new.example/shop-copy/app:v1",
-		"r:5000/shop/app@sha256:aa":         "new.example/shop-copy/app@sha256:aa",
-		"r:5000/other/app":                  "new.example/other/app",
-		"r:5000/openshift/ruby@sha256:aa":   "new.example/openshift/ruby",
-		"r:5000/openshift/ruby:2@sha256:aa": "new.example/openshift/ruby:2",
-		"r:5000/openshift/ruby:2":           "new.example/openshift-copy/ruby:2",
-		"r:5000/shop/deep/app:v1":           "new.example/shop-copy/deep/app:v1",
-		"r:5000/app":                        "new.example/app",
-		"r:50001/shop/app":                  "r:50001/shop/app",
-		"r:500/shop/app":                    "r:500/shop/app",
-		"shop/app":                          "shop/app",
-		"app":                               "app",
-		"r:5000":                            "r:5000",
-		"docker.io/r:5000/shop/app":         "docker.io/r:5000/shop/app",
+		"r:5000/shop/app:v1":                   "new.example/shop-copy/app:v1",
+		"r:5000/shop/app@sha256:aa":            "new.example/shop-copy/app@sha256:aa",
+		"r:5000/shop/app@" + sum("a").String(): "new.example/shop-copy/app@" + sum("b").String(),
+		"r:5000/shop/app@" + sum("b").String(): "new.example/shop-copy/app@" + sum("b").String(),
+		"q:5000/shop/app@" + sum("a").String(): "q:5000/shop/app@" + sum("a").String(),
+		"r:5000/other/app":                     "new.example/other/app",
+		"r:5000/openshift/ruby@sha256:aa":      "new.example/openshift/ruby",
+		"r:5000/openshift/ruby:2@sha256:aa":    "new.example/openshift/ruby:2",
+		"r:5000/openshift/ruby:2":              "new.example/openshift-copy/ruby:2",
+		"r:5000/shop/deep/app:v1":              "new.example/shop-copy/deep/app:v1",
+		"r:5000/app":                           "new.example/app",
+		"r:50001/shop/app":                     "r:50001/shop/app",
+		"r:500/shop/app":                       "r:500/shop/app",
+		"shop/app":                             "shop/app",
+		"app":                                  "app",
+		"r:5000":                               "r:5000",
+		"docker.io/r:5000/shop/app":            "docker.io/r:5000/shop/app",
 	} {
 		if got := swap.image(image); got != want {
 			t.Errorf("%s becomes %s, want %s", image, got, want)
 		}
 	}
-	for _, unknown := range []imageSwap{{"", "new", swap.target}, {"r:5000", "", swap.target}, {"", "", swap.target}} {
+	if asked != 3 {
+		t.Errorf("%d look-ups for conversions of three images with a digest", asked)
+	}
+	for _, unknown := range []imageSwap{{to: "new"}, {from: "r:5000"}, {}} {
 		if got := unknown.image("r:5000/shop/app"); got != "r:5000/shop/app" {
 			t.Errorf("without a host on one side the image becomes %s", got)
 		}
@@ -80,6 +94,47 @@ spec:
 		return head + "spec:\n  jobTemplate:\n    spec:\n" + strings.ReplaceAll("\n"+spec, "\n", "\n    ")
 	}
 	restoreCases(t, offline(t), "16-cronjob", []restoreCase{{what: "cron job", item: indented(item), restore: mapped, want: indented(want)}})
+}
+
+// The image streams of internal images are restored first if that is wanted,
+// each once and from the namespace that they were in.
+func TestImagesBeforePods(t *testing.T) {
+	const spec = `{containers: [{image: "old:5000/shop/app:v1"}, {image: "old:5000/tools/debug@sha256:aa"}, {image: "old:5000/app"}, {image: quay.io/x/y}],
+initContainers: [{image: "old:5000/shop/app@sha256:bb"}]}`
+	head := func(kind string) string {
+		return "{kind: " + kind + ", metadata: {name: a, namespace: shop, annotations: {openshift.io/backup-registry-hostname: 'old:5000'}}, spec: "
+	}
+	first := []sdk.ResourceIdentifier{
+		{Group: "image.openshift.io", Resource: "imagestreams", Namespace: "shop", Name: "app"},
+		{Group: "image.openshift.io", Resource: "imagestreams", Namespace: "tools", Name: "debug"},
+	}
+	for _, c := range []struct {
+		images, before string
+		want           []sdk.ResourceIdentifier
+	}{{"true", "true", first}, {"true", "", nil}, {"", "true", nil}, {"true", "perhaps", nil}} {
+		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.images)
+		t.Setenv("OPENSHIFT_IMAGES_BEFORE_PODS", c.before)
+		for action, item := range map[string]string{
+			"07-pod":                   head("Pod") + spec + "}",
+			"08-deploymentconfig":      head("DeploymentConfig") + "{template: {spec: " + spec + "}}}",
+			"09-replicationcontroller": head("ReplicationController") + "{template: {spec: " + spec + "}}}",
+			"10-job":                   head("Job") + "{template: {spec: " + spec + "}}}",
+			"13-deployment":            head("Deployment") + "{template: {spec: " + spec + "}}}",
+			"16-cronjob":               head("CronJob") + "{jobTemplate: {spec: {template: {spec: " + spec + "}}}}}",
+		} {
+			a := actionsAt(t, http.NotFoundHandler()) // the backup that deployment configs ask for is gone
+			result := restoreCase{what: action, item: item, restore: mapped}.run(t, a, action+"-restore")
+			if !slices.Equal(sorted(result.AdditionalItems), c.want) {
+				t.Errorf("%s, images %q, before pods %q: %v", action, c.images, c.before, result.AdditionalItems)
+			}
+		}
+	}
+}
+
+func sorted(items []sdk.ResourceIdentifier) []sdk.ResourceIdentifier {
+	return slices.SortedFunc(slices.Values(items), func(a, b sdk.ResourceIdentifier) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
 }
 
 func TestJobOwners(t *testing.T) {

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// streamCopy copies the images of one stream.
+type streamCopy struct {
+	copier *images.Copier
+	atOnce int    // images that are begun at a time
+	stream string // in logs
+	// into are the repositories that an image becomes part of.
+	into func(plannedImage) []string
+
+	mu        sync.Mutex
+	summary   copySummary
+	manifests map[digest.Digest]*images.Manifest // of the images that were copied
+	missing   []error                            // of images that must not be missing
+}
+
+// run copies the images of a plan. An old image that the source no longer has is
+// logged and left out. A current one is an error, which is that of missing, and
+// the others are copied all the same.
+func (c *streamCopy) run(ctx context.Context, p imagePlan) error {
+	begun := time.Now()
+	c.manifests = map[digest.Digest]*images.Manifest{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.atOnce)
+	for _, image := range p.images {
+		group.Go(func() error { return c.copy(ctx, image) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	slog.Info("the images of an image stream are copied", "imageStream", c.stream, "images", c.summary.Images,
+		"blobs", c.summary.Blobs, "copied", c.summary.Copied, "bytes", c.summary.Bytes, "duration", time.Since(begun).String())
+	return nil
+}
+
+func (c *streamCopy) copy(ctx context.Context, image plannedImage) error {
+	begun := time.Now()
+	result, err := c.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: c.into(image)})
+	if errors.Is(err, fs.ErrNotExist) {
+		c.miss(image, err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("image %s: %w", image.reference, err)
+	}
+	log := slog.With("imageStream", c.stream, "image", image.reference)
+	log.Info("image copied", "digest", result.Manifest.Digest.String(), "blobs", result.Blobs,
+		"copied", result.Copied, "bytes", result.Bytes, "duration", time.Since(begun).String())
+	if len(result.Missing) > 0 {
+		log.Warn("the registry lacks parts of an image for several architectures, which is copied without them", "missing", result.Missing)
+	}
+	c.count(image.digest, result)
+	return nil
+}
+
+func (c *streamCopy) count(d digest.Digest, result images.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.manifests[d] = result.Manifest
+	c.summary.Images++
+	c.summary.Blobs += result.Blobs
+	c.summary.Copied += result.Copied
+	c.summary.Bytes += result.Bytes
+	c.summary.Missing = append(c.summary.Missing, result.Missing...)
+	if now := result.Manifest.Digest; now != d {
+		if c.summary.Converted == nil {
+			c.summary.Converted = map[digest.Digest]digest.Digest{}
+		}
+		c.summary.Converted[d] = now
+	}
+}
+
+// miss records an image that is not to be had.
+func (c *streamCopy) miss(image plannedImage, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(image.currentOf) > 0 {
+		c.missing = append(c.missing, imageMissing(image, err))
+		return
+	}
+	slog.Warn("an old image of an image stream is gone and is left out", "imageStream", c.stream, "image", image.reference, "error", err)
+	c.summary.Missing = append(c.summary.Missing, image.digest)
+}
+
+// history returns the manifests of a tag that were copied, the current one last.
+// There are none if the current one was not.
+func (c *streamCopy) history(t plannedTag) []*images.Manifest {
+	var manifests []*images.Manifest
+	for _, d := range t.digests {
+		m := c.manifests[d]
+		if m != nil {
+			manifests = append(manifests, m)
+		} else if d == t.digests[len(t.digests)-1] {
+			return nil
+		}
+	}
+	return manifests
+}

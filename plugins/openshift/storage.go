@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/sdk/location"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// storage is the bucket of a backup storage location.
+type storage struct {
+	objectstore.Bucket
+	location *location.Location
+}
+
+// openStorage opens the bucket of a location with the first credential that is
+// found for it.
+func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
+	return func(ctx context.Context) (storage, func(), error) {
+		finder := registrysecret.Finder{
+			Location: a.locationObject,
+			Secret:   a.secretObject,
+			Ambient:  objectstore.Ambient,
+			Log:      slog.Default(),
+		}
+		found, err := finder.Find(ctx, request)
+		if err != nil {
+			return storage{}, nil, err
+		}
+		bucket, err := objectstore.Open(ctx, found, slog.Default())
+		if err != nil {
+			return storage{}, nil, err
+		}
+		slog.Info("a bucket for images is open", "bucket", found.Location.Bucket,
+			"backupStorageLocation", found.Location.Name, "credential", found.From)
+		return storage{bucket, found.Location}, func() { _ = bucket.Close() }, nil
+	}
+}
+
+// veleroNamespace is where Velero's own objects are.
+func veleroNamespace(t *task) string {
+	if namespace := os.Getenv("VELERO_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	return t.Metadata.Namespace
+}
+
+func (a *actions) locationObject(ctx context.Context, namespace, name string) (map[string]any, error) {
+	object, err := a.existing(ctx, backupStorageLocations, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	return object.Object, nil
+}
+
+func (a *actions) secretObject(ctx context.Context, namespace, name string) (*registrysecret.Secret, error) {
+	object, err := a.existing(ctx, secrets, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	secret := &registrysecret.Secret{Data: map[string][]byte{}}
+	for key, text := range stringMap(fieldsAt(object.Object, "data")) {
+		// The API server encodes what it gives out.
+		if secret.Data[key], err = base64.StdEncoding.DecodeString(text); err != nil {
+			return nil, fmt.Errorf("key %s is not encoded as base64", key)
+		}
+	}
+	for owner := range each(listAt(object.Object, "metadata", "ownerReferences")) {
+		secret.OwnerKinds = append(secret.OwnerKinds, textAt(owner, "kind"))
+	}
+	return secret, nil
+}
+
+// existing reads an object. Its errors are those of the API, without what the
+// client says of them.
+func (a *actions) existing(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	object, err := a.cluster.Get(ctx, resource, namespace, name)
+	var explained *fault.Error
+	if errors.As(err, &explained) && explained.Err != nil {
+		return nil, explained.Err
+	}
+	if err == nil && object == nil {
+		err = apierrors.NewNotFound(resource.GroupResource(), name)
+	}
+	return object, err
+}
+
+// storageOf names the storage location of the backup that a restore is from.
+func (a *actions) storageOf(ctx context.Context, r *restore) (registrysecret.Request, error) {
+	namespace := veleroNamespace(&r.task)
+	backup, err := a.existing(ctx, backups, namespace, r.Spec.BackupName)
+	if err != nil {
+		return registrysecret.Request{}, backupUnreadable(r, err)
+	}
+	return registrysecret.Request{
+		Namespace: namespace,
+		Location:  textAt(backup.Object, "spec", "storageLocation"),
+		Backup:    r.Spec.BackupName,
+	}, nil
+}
+
+// ownerOf is what the bucket's index of images knows a backup by.
+func (a *actions) ownerOf(ctx context.Context, b *storedBackup, l *location.Location) (layout.Backup, error) {
+	cluster, err := a.clusterID(ctx)
+	return layout.Backup{
+		Cluster: cluster, Namespace: l.Namespace, Location: l.Name, Prefix: l.Prefix,
+		Name: b.Metadata.Name, UID: b.Metadata.UID,
+	}, err
+}
+
+// clusterID tells clusters apart that share a bucket.
+func (a *actions) clusterID(ctx context.Context) (string, error) {
+	version, err := a.cluster.Get(ctx, clusterVersions, "", "version")
+	if err != nil {
+		return "", err
+	}
+	if version != nil {
+		if id := textAt(version.Object, "spec", "clusterID"); id != "" {
+			return id, nil
+		}
+	}
+	system, err := a.existing(ctx, namespaces, "", "kube-system")
+	if err != nil {
+		return "", fmt.Errorf("finding the id of the cluster: %w", err)
+	}
+	return string(system.GetUID()), nil
+}
