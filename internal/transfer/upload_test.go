@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,7 +178,8 @@ func randomBytes(n int) []byte {
 func TestUploadSizes(t *testing.T) {
 	for _, size := range []int{0, 1, testPart - 1, testPart, testPart + 1, 3 * testPart, 7*testPart + 17} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
-			"plain":        func(r io.Reader) io.Reader { return r },
+			"in memory":    func(r io.Reader) io.Reader { return r },
+			"stream":       func(r io.Reader) io.Reader { return struct{ io.Reader }{r} },
 			"half":         iotest.HalfReader,
 			"data and EOF": iotest.DataErrReader,
 			"with empty reads": func(r io.Reader) io.Reader {
@@ -478,7 +480,7 @@ func BenchmarkUploadSmall(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Upload(b.Context(), bytes.NewReader(body), opts, discard{}); err != nil {
+		if _, err := Upload(b.Context(), streamed(body), opts, discard{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -491,3 +493,150 @@ func (discard) Begin(context.Context) error                         { return nil
 func (discard) Part(context.Context, int, []byte) (struct{}, error) { return struct{}{}, nil }
 func (discard) Commit(context.Context, []struct{}) error            { return nil }
 func (discard) Abort(context.Context) error                         { return nil }
+
+// streamed hides that a body is in memory.
+func streamed(body []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(body)} }
+
+// until waits for a state of a pool.
+func until(t *testing.T, p *Pool, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		ok := reached()
+		out, waiting := p.out, len(p.waiting)
+		p.mu.Unlock()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d buffers are out, %d uploads wait", out, waiting)
+		}
+	}
+}
+
+// Uploads beyond the buffers of a strict pool wait for one, and get what another
+// can spare.
+func TestUploadsWaitForAStrictPool(t *testing.T) {
+	const buffers, uploads = 4, 12
+	p := NewStrictPool(testPart, buffers)
+	defer checkIdle(t, p)
+	opts := UploadOptions{Pool: p, Concurrency: 8, MaxParts: 10000, MaxPartSize: 1 << 30}
+	body := randomBytes(6*testPart + 5)
+	upload := func(group *sync.WaitGroup, body io.Reader, check []byte, m *memory) {
+		m.hold = make(chan struct{})
+		group.Go(func() {
+			if _, err := Upload(t.Context(), body, opts, m); err != nil {
+				t.Error(err)
+			}
+			m.check(check, testPart)
+		})
+	}
+
+	// The first upload takes all buffers but the one that is for the next.
+	var first, others sync.WaitGroup
+	r, w := io.Pipe()
+	greedy := newMemory(t)
+	upload(&first, r, body, greedy)
+	fed := make(chan struct{})
+	go func() {
+		w.Write(body[:5*testPart+1])
+		close(fed)
+	}()
+	until(t, p, func() bool { return p.out == buffers-1 })
+	var targets []*memory
+	for range uploads {
+		m := newMemory(t)
+		targets = append(targets, m)
+		upload(&others, streamed(body), body, m)
+	}
+	until(t, p, func() bool { return p.out == buffers && len(p.waiting) == uploads-1 })
+
+	// When its parts are done, it keeps one.
+	close(greedy.hold)
+	<-fed
+	until(t, p, func() bool { return p.out == buffers && len(p.waiting) == uploads-buffers+1 })
+	for _, m := range targets {
+		close(m.hold)
+	}
+	others.Wait()
+	w.Write(body[5*testPart+1:])
+	w.Close()
+	first.Wait()
+}
+
+// An upload that is given up while it waits takes no buffer with it.
+func TestUploadGivesUpItsTurn(t *testing.T) {
+	p := NewStrictPool(testPart, 1)
+	defer checkIdle(t, p)
+	opts := UploadOptions{Pool: p, Concurrency: 2, MaxParts: 10000, MaxPartSize: 1 << 30}
+	b, err := p.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	broken := errors.New("broken")
+	failed := make(chan error)
+	go func() {
+		_, err := Upload(ctx, streamed(randomBytes(100)), opts, newMemory(t))
+		failed <- err
+	}()
+	until(t, p, func() bool { return len(p.waiting) == 1 })
+	cancel(broken)
+	if err := <-failed; !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	p.put(b)
+	m := newMemory(t)
+	body := randomBytes(3 * testPart)
+	if _, err := Upload(t.Context(), streamed(body), opts, m); err != nil {
+		t.Fatal(err)
+	}
+	m.check(body, testPart)
+}
+
+// A body that is in memory waits for nothing.
+func TestUploadFromMemory(t *testing.T) {
+	p := NewStrictPool(testPart, 1)
+	defer checkIdle(t, p)
+	b, err := p.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.put(b)
+	opts := UploadOptions{Pool: p, Concurrency: 1, MaxParts: 10000, MaxPartSize: 1 << 30}
+	for _, size := range []int{0, 71, testPart} {
+		body := randomBytes(size)
+		for _, r := range []io.Reader{bytes.NewReader(body), strings.NewReader(string(body))} {
+			m := newMemory(t)
+			if n, err := Upload(t.Context(), r, opts, m); err != nil || n != int64(size) {
+				t.Fatalf("%d bytes: %d, %v", size, n, err)
+			}
+			m.check(body, testPart)
+		}
+	}
+}
+
+// Downloads leave the last buffer of a strict pool to an upload that they feed.
+func TestDownloadsFeedUploadsOfTheSamePool(t *testing.T) {
+	p := NewStrictPool(testPart, 2)
+	defer checkIdle(t, p)
+	content := randomBytes(20 * testPart)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			s := &shelf{content: content, version: "v"}
+			r, err := Download(t.Context(), DownloadOptions{Pool: p, Concurrency: 3}, s.get)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Close()
+			m := newMemory(t)
+			if _, err := Upload(t.Context(), r, UploadOptions{Pool: p, Concurrency: 3, MaxParts: 10000, MaxPartSize: 1 << 30}, m); err != nil {
+				t.Error(err)
+			}
+			m.check(content, testPart)
+		})
+	}
+	all.Wait()
+}
