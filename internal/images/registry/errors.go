@@ -114,12 +114,12 @@ func (c *Client) explain(what string, err error) error {
 		source *sourceError
 	)
 	switch {
-	case errors.As(err, &known):
-		return fmt.Errorf("%s: %w", what, known) // without the words of HTTP around it
 	case errors.Is(err, errDamaged):
 		return &fault.Error{Code: CodeDamaged, What: what, Err: plain(err)}
 	case errors.As(err, &source):
-		return fmt.Errorf("%s: %w", what, source.err)
+		return fmt.Errorf("%s: %w", what, source.err) // which may be fs.ErrNotExist
+	case errors.As(err, &known):
+		return fmt.Errorf("%s: %w", what, known) // without the words of HTTP around it
 	case errors.Is(err, errAbsent):
 		return fmt.Errorf("%s: %w", what, errAbsent)
 	}
