@@ -15,8 +15,9 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-// Registry is a registry of container images. It takes deletions, foreign layers
-// by their URLs, and indexes of which it does not have all manifests.
+// Registry is a registry of container images that lets everybody in. It takes
+// deletions, foreign layers by their URLs, and indexes of which it does not have
+// all manifests.
 type Registry struct {
 	// Endpoint is the base URL. Names of images begin with Host.
 	Endpoint, Host string
@@ -37,8 +38,6 @@ type RegistryOptions struct {
 	TLS bool
 	// Bucket keeps the images, from its root; nil is a folder of the run.
 	Bucket *RegistryBucket
-	// Tokens are asked for; nil lets everybody do everything.
-	Tokens *RegistryTokens
 }
 
 // RegistryBucket is a bucket of MinIO.
@@ -48,16 +47,6 @@ type RegistryBucket struct {
 	Endpoint, Name string
 	// Redirect sends clients to the bucket for the content of blobs.
 	Redirect bool
-}
-
-// RegistryTokens says which JSON web tokens let a client in.
-type RegistryTokens struct {
-	// Realm is the URL where clients are told to get them.
-	Realm string
-	// Issuer and Service are the tokens' issuer and audience.
-	Issuer, Service string
-	// Keys is a set of JSON web keys, one of which signs a token.
-	Keys []byte
 }
 
 // Registry returns a registry that the tests of a package share; they keep
@@ -124,7 +113,7 @@ func (r *Registry) configure(dir string, options RegistryOptions) (map[string]an
 			return nil, err
 		}
 	}
-	config := map[string]any{
+	return map[string]any{
 		"version": "0.1",
 		"log":     map[string]any{"level": "warn"}, // beside a line for each request
 		"http":    serve,
@@ -133,15 +122,7 @@ func (r *Registry) configure(dir string, options RegistryOptions) (map[string]an
 			"urls":    map[string]any{"allow": []string{"^https?://"}},
 			"indexes": map[string]any{"platforms": "none"},
 		}},
-	}
-	if tokens := options.Tokens; tokens != nil {
-		keys := filepath.Join(dir, "keys.json")
-		config["auth"] = map[string]any{"token": map[string]any{
-			"realm": tokens.Realm, "issuer": tokens.Issuer, "service": tokens.Service, "jwks": keys,
-		}}
-		err = writeFiles(dir, map[string][]byte{filepath.Base(keys): tokens.Keys})
-	}
-	return config, err
+	}, nil
 }
 
 func (r *Registry) storage(bucket *RegistryBucket) (map[string]any, error) {

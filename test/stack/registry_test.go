@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/minio/minio-go/v7"
 
@@ -91,19 +90,6 @@ func TestRegistryRedirects(t *testing.T) {
 	defer response.Body.Close()
 	if to := response.Header.Get("Location"); response.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(to, store.Endpoint) {
 		t.Errorf("%s to %q", response.Status, to)
-	}
-}
-
-// Without a token a client is told where to get one.
-func TestRegistryAsksForTokens(t *testing.T) {
-	registry := startRegistry(t, stack.RegistryOptions{Tokens: &stack.RegistryTokens{
-		Realm: "https://tokens.test/", Issuer: "issuer", Service: "service",
-		Keys: []byte(`{"keys": [{"kty": "oct", "kid": "1", "k": "c2VjcmV0"}]}`),
-	}})
-	ref := reference(t, registry, "ns/app:1")
-	challenge, err := transport.Ping(t.Context(), ref.Context().Registry, registry.Transport())
-	if err != nil || challenge.Parameters["realm"] != "https://tokens.test/" || challenge.Parameters["service"] != "service" {
-		t.Errorf("challenge %+v, %v", challenge, err)
 	}
 }
 

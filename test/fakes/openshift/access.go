@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,15 +43,16 @@ func (r *Registry) ExpireTokens() {
 	clear(r.tokens)
 }
 
+// unknownScope has a repository of another form than those of OpenShift.
+var unknownScope = regexp.MustCompile(`\brepository:([^/: ]*|[^/: ]*/[^: ]*/[^: ]*):`)
+
 // serveToken gives a token for the registry to whoever has one of the cluster.
 // What its user may do is asked for with each request, whatever the scope.
 func (r *Registry) serveToken(w http.ResponseWriter, req *http.Request) {
 	for _, scope := range req.URL.Query()["scope"] {
-		for specifier := range strings.FieldsSeq(scope) {
-			if parts := strings.Split(specifier, ":"); parts[0] == "repository" && (len(parts) < 3 || strings.Count(parts[1], "/") != 1) {
-				writeJSON(w, http.StatusUnauthorized, map[string]any{"details": "repositories have the names of a namespace and an image stream"})
-				return
-			}
+		if unknownScope.MatchString(scope) {
+			writeJSON(w, http.StatusUnauthorized, map[string]any{"details": "a repository has the names of a namespace and an image stream"})
+			return
 		}
 	}
 	token := anonymous

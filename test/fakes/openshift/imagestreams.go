@@ -17,14 +17,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
 )
-
-// maxManifest is the size of the largest manifest that registries take, in
-// bytes.
-const maxManifest = 4 << 20
 
 // manifest is one as it is pushed.
 type manifest struct {
@@ -94,7 +91,7 @@ func (r *Registry) resolve(ctx context.Context, what request) (string, error) {
 // putManifest lets the stock registry store a manifest, and the image stream
 // name it before the client knows.
 func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, what request, user authenticationv1.UserInfo) {
-	content, err := io.ReadAll(io.LimitReader(req.Body, maxManifest+1))
+	content, err := io.ReadAll(req.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client has gone
 	}
@@ -130,7 +127,7 @@ func (r *Registry) mapImage(ctx context.Context, what request, user authenticati
 	if err := r.createImage(ctx, repository, m); err != nil || !what.byTag() {
 		return err
 	}
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	return retry.OnError(betweenWriters(), contended, func() error {
 		stream, err := r.streams(what.namespace).Get(ctx, what.name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			stream, err = r.createStream(ctx, what, user)
@@ -144,6 +141,14 @@ func (r *Registry) mapImage(ctx context.Context, what request, user authenticati
 		_, err = r.streams(what.namespace).Update(ctx, stream, metav1.UpdateOptions{})
 		return err
 	})
+}
+
+// contended reports whether somebody else has written an image stream first.
+func contended(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// betweenWriters is how long to wait then, and how often.
+func betweenWriters() wait.Backoff {
+	return wait.Backoff{Steps: 100, Duration: 5 * time.Millisecond, Factor: 1, Jitter: 1}
 }
 
 // learnIndex remembers what an index names.

@@ -1,11 +1,13 @@
 package openshift_test
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -58,6 +60,22 @@ func TestPushesByTag(t *testing.T) {
 	s.must(err)
 	if descriptor.Digest.String() != s.digest(first) {
 		t.Errorf("the tag is of %s", descriptor.Digest)
+	}
+}
+
+// Pushes to one image stream at the same time are all in it.
+func TestPushesAtATime(t *testing.T) {
+	s := newSite(t)
+	var pushes errgroup.Group
+	for i := range uint64(8) {
+		to, image := s.reference(fmt.Sprintf("app:%d", i)), s.image(i)
+		pushes.Go(func() error { return remote.Write(to, image, s.options(s.admin())...) })
+	}
+	s.must(pushes.Wait())
+	for i := range uint64(8) {
+		if got, want := s.images("app", fmt.Sprint(i)), []string{s.digest(s.image(i))}; !reflect.DeepEqual(got, want) {
+			t.Errorf("tag %d has %v in place of %v", i, got, want)
+		}
 	}
 }
 

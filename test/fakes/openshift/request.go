@@ -48,7 +48,7 @@ func parseRequest(req *http.Request) request {
 	}
 	m := repositoryPath.FindStringSubmatch(req.URL.Path)
 	if m == nil {
-		return request{}
+		return request{resource: Other}
 	}
 	r := request{Resource(m[3]), m[1], m[2], m[4]}
 	if r.resource == Blobs && strings.HasPrefix(r.reference, "uploads/") {
