@@ -22,7 +22,8 @@ type Bucket interface {
 	Get(ctx context.Context, key string) (io.ReadCloser, error)
 	// Put stores body, to its end, in place of any object of that key. After an
 	// error, also one of body, there is no new object. It may wait for the end of
-	// other calls of Put, so body must not.
+	// other calls of Put, so body must not; it does not for a short bytes.Reader or
+	// strings.Reader.
 	Put(ctx context.Context, key string, body io.Reader) error
 	// Delete removes an object. That there is none is no error.
 	Delete(ctx context.Context, key string) error

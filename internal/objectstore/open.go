@@ -11,8 +11,9 @@ import (
 )
 
 // memory is how much the buffers of a bucket take together, in bytes, whatever
-// the number of objects on their way and the location's multipartPartSizeMiB.
-const memory = 64 << 20
+// the number of objects on their way and the location's multipartPartSizeMiB. It
+// leaves as much again to the rest of the plugin, of 100 MiB.
+const memory = 48 << 20
 
 // provider is how the buckets of a provider are reached.
 type provider struct {

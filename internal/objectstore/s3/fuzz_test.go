@@ -3,8 +3,10 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,6 +32,12 @@ func FuzzListAnswers(f *testing.F) {
 		server := &answers{all: []answer{{status: 200, body: first}, {status: 200, body: second}}}
 		store := server.store()
 		var names []string
+		for o, err := range store.List(t.Context(), "bucket", "") {
+			if err != nil && (strings.Contains(err.Error(), "do not end") || o.Key != "") {
+				t.Fatal(o, err)
+			}
+		}
+		server.requests.Store(0)
 		var err error
 		if delimited {
 			names, err = store.ListCommonPrefixes(t.Context(), "bucket", "", "/")
@@ -64,6 +72,9 @@ func FuzzErrorAnswers(f *testing.F) {
 		}
 		server := &answers{all: []answer{{int(status), http.Header{"X-Amz-Bucket-Region": {region}, "X-Amz-Request-Id": {"id"}}, body}}}
 		store, ctx, good := server.store(), t.Context(), status < 300
+		if o, err := store.Stat(ctx, "bucket", "key"); err == nil && !good || errors.Is(err, fs.ErrNotExist) && status != http.StatusNotFound {
+			t.Errorf("stat: %+v, %v", o, err)
+		}
 		exists, err := store.ObjectExists(ctx, "bucket", "key")
 		if exists && !good || err == nil && !exists && status != http.StatusNotFound {
 			t.Errorf("exists: %v, %v", exists, err)

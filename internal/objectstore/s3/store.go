@@ -61,8 +61,9 @@ type Option func(*Store)
 func WithCredential(given *awsaccess.Given) Option { return func(s *Store) { s.given = given } }
 
 // WithMemory bounds the buffers of all transfers together, in bytes. Uploads wait
-// until there is a buffer for them, so their bodies must not wait for each other.
-// Where the configuration has parts so large that few fit, they are smaller.
+// until there is a buffer for them, so their bodies must not wait for each other;
+// those whose body is a bytes.Reader or strings.Reader of up to one part need
+// none. Parts are smaller than configured where few would fit.
 func WithMemory(bytes int) Option { return func(s *Store) { s.memory = bytes } }
 
 // ConfigKeys implements sdk.Configured.
@@ -241,16 +242,16 @@ func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location
 	return l
 }
 
-// fewestBuffers is how many buffers a bounded memory has at least.
-const fewestBuffers = 4
+// fewBuffers are too few for parts to be larger than they must be.
+const fewBuffers = 8
 
 // pool returns the buffers for a configuration.
 func (s *Store) pool(set settings) *transfer.Pool {
 	if s.memory == 0 {
 		return transfer.NewPool(set.partSize, set.concurrency+1)
 	}
-	size := min(set.partSize, s.memory/fewestBuffers)
-	return transfer.NewStrictPool(size, s.memory/size)
+	size := min(set.partSize, max(s.memory/fewBuffers, minPartSize))
+	return transfer.NewStrictPool(size, max(s.memory/size, 1))
 }
 
 // integrity returns what is known about the server's checksums. An algorithm that

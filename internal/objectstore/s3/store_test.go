@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -158,6 +159,9 @@ func TestOverwriteExistsDelete(t *testing.T) {
 			if ok, err := store.ObjectExists(ctx, s.bucket, key); !ok || err != nil {
 				t.Errorf("%s after: %v, %v", key, ok, err)
 			}
+			if o, err := store.Stat(ctx, s.bucket, key); err != nil || o.Key != key || o.Size != int64(len(body)) || time.Since(o.Modified).Abs() > time.Minute {
+				t.Errorf("%s: %+v, %v", key, o, err)
+			}
 			if string(s.content(key)) != body {
 				t.Errorf("%s: another key was written", key)
 			}
@@ -169,6 +173,9 @@ func TestOverwriteExistsDelete(t *testing.T) {
 		}
 		if ok, _ := store.ObjectExists(ctx, s.bucket, key); ok {
 			t.Errorf("%s is there after its deletion", key)
+		}
+		if o, err := store.Stat(ctx, s.bucket, key); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s after its deletion: %+v, %v", key, o, err)
 		}
 	}
 }
@@ -192,8 +199,11 @@ func TestAbsent(t *testing.T) {
 	s := newScene(t, overHTTP)
 	store := s.store()
 	_, err := read(t, store, s.bucket, "absent")
-	if !s3.CodeNoSuchKey.Is(err) || !strings.HasPrefix(err.Error(), "error getting object absent: NoSuchKey") {
+	if !s3.CodeNoSuchKey.Is(err) || !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "error getting object absent: NoSuchKey") {
 		t.Errorf("absent object: %v", err)
+	}
+	if _, err = read(t, store, "no-such-bucket-here", "k"); !s3.CodeNoSuchBucket.Is(err) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent bucket: %v", err)
 	}
 	err = store.PutObject(t.Context(), "no-such-bucket-here", "k", strings.NewReader("x"))
 	if !s3.CodeNoSuchBucket.Is(err) || !strings.HasPrefix(err.Error(), "error putting object k: NoSuchBucket") {
@@ -422,7 +432,7 @@ func TestPutFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		broken := errors.New("the source broke")
 		r := io.MultiReader(bytes.NewReader(body[:2*partSize+7]), iotest.ErrReader(broken))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", r); !errors.Is(err, broken) {
+		if err := s.store().PutObject(t.Context(), s.bucket, "k", r); !errors.Is(err, broken) || awsaccess.CodeUnreachable.Is(err) {
 			t.Errorf("error: %v", err)
 		}
 		s.nothingLeft("k")
@@ -730,6 +740,18 @@ func TestList(t *testing.T) {
 		if err != nil || !slices.Equal(top, []string{"p/", "q/"}) {
 			t.Errorf("top level: %v, %v", top, err)
 		}
+		var streamed []string
+		for o, err := range store.List(t.Context(), s.bucket, "p/") {
+			if err != nil || o.Size != 1 || time.Since(o.Modified) > time.Hour {
+				t.Fatalf("streamed %+v, %v", o, err)
+			}
+			streamed = append(streamed, o.Key)
+		}
+		slices.Sort(streamed)
+		slices.Reverse(streamed)
+		if !slices.Equal(slices.Compact(streamed), want) {
+			t.Errorf("%d keys are streamed, want %d", len(streamed), len(want))
+		}
 		none, err := store.ListObjects(t.Context(), s.bucket, "absent/")
 		if err != nil || len(none) != 0 {
 			t.Errorf("no match: %v, %v", none, err)
@@ -765,6 +787,12 @@ func TestList(t *testing.T) {
 		p.Inject(s3proxy.Always, s3proxy.Operations("ListObjectsV2", "ListObjects"), func(_ *s3proxy.Proxy, w http.ResponseWriter, _ *http.Request) { page(w) })
 		if keys, err := s.store().ListObjects(t.Context(), s.bucket, ""); err == nil {
 			t.Errorf("%d keys from a server that repeats itself", len(keys))
+		}
+		var last error
+		for _, last = range s.store().List(t.Context(), s.bucket, "") {
+		}
+		if last == nil {
+			t.Error("a stream from a server that repeats itself has an end")
 		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 // Limits of the S3 API for multipart uploads.
 const (
 	maxParts    = 10000
+	minPartSize = 5 << 20
 	maxPartSize = 5 << 30
 )
 
