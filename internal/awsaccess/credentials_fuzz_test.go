@@ -3,7 +3,10 @@ package awsaccess
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 )
 
 func FuzzCredentialsFile(f *testing.F) {
@@ -20,11 +23,19 @@ func FuzzCredentialsFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		id, err := fileIdentity(t.Context(), path, "default")
-		if err != nil {
-			if !CodeCredentialsFile.Is(err) {
-				t.Errorf("error without its code: %v", err)
-			}
+		if err != nil && !CodeCredentialsFile.Is(err) {
+			t.Errorf("error without its code: %v", err)
+		}
+		given := Given{From: "secret a/b", Content: credfile.Sensitive(content)}
+		same, givenErr := given.identity(t.Context(), "default")
+		if givenErr != nil && (!CodeCredentialsFile.Is(givenErr) || strings.Contains(givenErr.Error(), "/proc/")) {
+			t.Errorf("error of a given credential: %v", givenErr)
+		}
+		if err != nil || givenErr != nil {
 			return
+		}
+		if same.Region != id.Region || same.web != id.web || same.role != id.role {
+			t.Errorf("given %+v, in a file %+v", same, id)
 		}
 		client, err := Trust{}.HTTPClient()
 		if err != nil {
@@ -32,5 +43,6 @@ func FuzzCredentialsFile(f *testing.F) {
 		}
 		// Whatever the file says, building clients asks nobody and does not panic.
 		_, _ = id.Config(t.Context(), client, "")
+		_, _ = same.Config(t.Context(), client, "")
 	})
 }

@@ -37,6 +37,7 @@ type world struct {
 	labels     map[string]any
 	config     map[string]any
 	credential string // secret/key
+	caCertRef  string // secret/key
 	secrets    map[string]registrysecret.Secret
 	forbidden  []string
 	broken     []string
@@ -66,6 +67,9 @@ func (w *world) object() map[string]any {
 	}
 	if name, key, ok := strings.Cut(w.credential, "/"); ok {
 		spec["credential"] = map[string]any{"name": name, "key": key}
+	}
+	if name, key, ok := strings.Cut(w.caCertRef, "/"); ok {
+		spec["objectStorage"].(map[string]any)["caCertRef"] = map[string]any{"name": name, "key": key}
 	}
 	return map[string]any{
 		"apiVersion": "velero.io/v1", "kind": "BackupStorageLocation", "spec": spec,
@@ -231,6 +235,10 @@ func TestOrderOfSources(t *testing.T) {
 			if found.Provider != strings.TrimPrefix(w.provider, "velero.io/") || found.Location.Bucket != "bucket" {
 				t.Errorf("provider %s, location %+v", found.Provider, found.Location)
 			}
+			inSecret := found.Source == registrysecret.LocationCredential || found.Source == registrysecret.DefaultSecret
+			if c := found.Credential; (c.Content != "") != inSecret || (c.File != "") != strings.HasPrefix(found.From, "file ") {
+				t.Errorf("from %s: file %q, content of %d bytes", found.From, c.File, len(c.Content))
+			}
 			log := w.log.String()
 			if warned := strings.Contains(log, "level=WARN"); warned != (c.warns != "") || !strings.Contains(log, c.warns) {
 				t.Errorf("want a warning with %q, log:\n%s", c.warns, log)
@@ -305,6 +313,19 @@ func TestCauses(t *testing.T) {
 				t.Errorf("a secret in: %s", all)
 			}
 		})
+	}
+}
+
+// The certificates of a location come with its credential, or the reason why not.
+func TestCABundle(t *testing.T) {
+	w := &world{provider: "aws", caCertRef: "trust/ca.crt", secrets: map[string]registrysecret.Secret{"cloud-credentials": data("cloud", ini), "trust": data("ca.crt", "PEM")}}
+	found, err := w.find()
+	if err != nil || found.CABundle != "PEM" || found.Credential.Content != ini {
+		t.Errorf("%+v, %v", found, err)
+	}
+	w.caCertRef = "trust/other"
+	if found, err := w.find(); found != nil || !registrysecret.KeyMissing.Is(err) || !strings.Contains(err.Error(), "caCertRef of backup storage location openshift-adp/b") {
+		t.Errorf("%+v, %v", found, err)
 	}
 }
 
