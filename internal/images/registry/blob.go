@@ -21,7 +21,7 @@ func (c *Client) Blob(ctx context.Context, repository string, b images.Descripto
 	what := c.what("reading blob", b.Digest.String(), "of", repository)
 	open := func(ctx context.Context, r transfer.Range, _ string) (body *transfer.Body, err error) {
 		err = c.attempt(ctx, what, func() error {
-			body, err = c.openBlob(ctx, repository, b, r.Offset)
+			body, err = c.openBlob(ctx, repository, b, r)
 			return err
 		})
 		return body, err
@@ -39,14 +39,15 @@ func inOneStream() transfer.DownloadOptions {
 	return transfer.DownloadOptions{Pool: transfer.NewPool(1, 0), Concurrency: 1, EnoughRate: 1}
 }
 
-// openBlob asks for a blob from an offset on.
-func (c *Client) openBlob(ctx context.Context, repository string, b images.Descriptor, offset int64) (*transfer.Body, error) {
+// openBlob asks for the whole of a blob, or for a range from the middle to its
+// end.
+func (c *Client) openBlob(ctx context.Context, repository string, b images.Descriptor, part transfer.Range) (*transfer.Body, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url(repository, "blobs", b.Digest.String()).String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	if offset > 0 {
-		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	if part.Offset > 0 {
+		r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.Offset, part.Offset+part.Length-1))
 	}
 	resp, err := c.send(r, repository, http.StatusOK, http.StatusPartialContent)
 	if err != nil {

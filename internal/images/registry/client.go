@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -165,9 +164,6 @@ func (c *Client) url(repository, kind, reference string) *url.URL {
 	}
 }
 
-// maxErrorSize is how much of an error document is read, in bytes.
-const maxErrorSize = 32 << 10
-
 // send sends a request about a repository. An answer with another status than
 // one of these is an error.
 func (c *Client) send(r *http.Request, repository string, statuses ...int) (*http.Response, error) {
@@ -179,13 +175,9 @@ func (c *Client) send(r *http.Request, repository string, statuses ...int) (*htt
 	if err != nil {
 		return nil, err
 	}
-	body := resp.Body
-	for _, status := range statuses {
-		if resp.StatusCode == status {
-			return resp, nil
-		}
+	if err := transport.CheckError(resp, statuses...); err != nil {
+		_ = resp.Body.Close()
+		return nil, err
 	}
-	defer body.Close()
-	resp.Body = io.NopCloser(io.LimitReader(body, maxErrorSize))
-	return nil, transport.CheckError(resp)
+	return resp, nil
 }

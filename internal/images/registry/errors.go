@@ -163,8 +163,10 @@ func connectionCode(err error) fault.Code {
 		return CodeCertificate
 	case isNotTLS(err):
 		return CodeNotTLS
+	case isNetwork(err):
+		return CodeUnreachable
 	}
-	return CodeUnreachable
+	return CodeRefused
 }
 
 func isNotTLS(err error) bool {

@@ -72,8 +72,6 @@ func attempts(err error) int {
 	var (
 		answer       *transport.Error
 		verification *tls.CertificateVerificationError
-		request      *url.Error
-		network      net.Error
 	)
 	switch {
 	case isFinal(err):
@@ -88,10 +86,18 @@ func attempts(err error) int {
 		return 1
 	case errors.As(err, &verification), isNotTLS(err):
 		return 1
-	case errors.Is(err, stall.ErrStalled), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &request), errors.As(err, &network):
+	case isNetwork(err):
 		return maxAttempts
 	}
 	return 1
+}
+
+func isNetwork(err error) bool {
+	var (
+		request *url.Error
+		network net.Error
+	)
+	return errors.Is(err, stall.ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &request) || errors.As(err, &network)
 }
 
 // isFinal reports errors that are not the registry's, though its client wraps

@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -29,7 +31,8 @@ const (
 type wire struct {
 	pool     *http.Transport
 	host     string // of the registry
-	plain    bool   // the registry may speak plain HTTP
+	mayPlain bool   // the registry may speak plain HTTP
+	isPlain  atomic.Bool
 	limits   stall.Limits
 	throttle throttle
 }
@@ -41,9 +44,9 @@ func newWire(host string, config Config) (*wire, error) {
 	}
 	proxy := httpproxy.FromEnvironment().ProxyFunc()
 	return &wire{
-		host:   host,
-		plain:  config.Insecure || isLoopback(host),
-		limits: stall.Limits{Head: answerTime, Body: stall.Limit},
+		host:     host,
+		mayPlain: config.Insecure || isLoopback(host),
+		limits:   stall.Limits{Head: answerTime, Body: stall.Limit},
 		pool: &http.Transport{
 			Proxy:       func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 			DialContext: stall.Dial,
@@ -99,14 +102,35 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
-// errPlain says that only plain HTTP is left.
+// errPlain says that a request for plain HTTP is not sent.
 var errPlain = errors.New("plain HTTP is not used for this registry")
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme == "http" && r.URL.Host == w.host && !w.plain {
+	if r.URL.Host != w.host {
+		return w.send(r)
+	}
+	if w.isPlain.Load() {
+		return w.send(inPlain(r))
+	}
+	if r.URL.Scheme == "http" {
 		return nil, errPlain
 	}
+	resp, err := w.send(r)
+	if err != nil && isNotTLS(err) && w.mayPlain {
+		w.isPlain.Store(true)
+		return w.send(inPlain(r))
+	}
+	return resp, err
+}
+
+func inPlain(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	r.URL.Scheme = "http"
+	return r
+}
+
+func (w *wire) send(r *http.Request) (*http.Response, error) {
 	if r.GetBody != nil {
 		// A request is sent again when its token has expired. Nobody else takes
 		// care that the body is whole.
@@ -123,8 +147,19 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		limits.Head = 0
 	}
 	resp, err := limits.Do(r, w.pool.RoundTrip)
-	if err == nil {
+	if err == nil && resp.StatusCode >= 400 {
 		w.throttle.note(resp)
+		resp.Body = &firstOf{io.LimitReader(resp.Body, maxErrorSize), resp.Body}
 	}
 	return resp, err
+}
+
+// maxErrorSize is how much of an error document is read, in bytes. Proxies send
+// whole web pages.
+const maxErrorSize = 32 << 10
+
+// firstOf is the beginning of a body.
+type firstOf struct {
+	io.Reader
+	io.Closer
 }
