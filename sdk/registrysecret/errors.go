@@ -63,8 +63,8 @@ var (
 	}
 	KeyMissing = fault.Code{
 		ID:      "CREDENTIAL_KEY_MISSING",
-		Meaning: "A credential secret lacks the wanted key, or the key is empty.",
-		Fix:     "add the key to the secret, or select one of its keys in spec.credential",
+		Meaning: "A secret that a location names lacks the wanted key, or the key is empty.",
+		Fix:     "add the key to the secret, or select one of its keys in the location",
 	}
 	Forbidden = fault.Code{
 		ID:      "CREDENTIAL_SECRET_FORBIDDEN",
