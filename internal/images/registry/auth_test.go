@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -240,8 +241,10 @@ func TestCredentialStaysHere(t *testing.T) {
 	t.Parallel()
 	blob := newContent(1000)
 	var sent []string
+	status := http.StatusOK
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent = append(sent, r.Header.Get("Authorization"))
+		w.WriteHeader(status)
 		_, _ = w.Write(blob.data)
 	}))
 	defer store.Close()
@@ -251,7 +254,7 @@ func TestCredentialStaysHere(t *testing.T) {
 		if k.answer(w, r) {
 			return true
 		}
-		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+		if strings.Contains(r.URL.Path, "/blobs/") {
 			http.Redirect(w, r, store.URL+"/key?signature=x", http.StatusTemporaryRedirect)
 			return true
 		}
@@ -261,7 +264,15 @@ func TestCredentialStaysHere(t *testing.T) {
 	if err := read(t, c, "ns/a", blob); err != nil {
 		t.Error(err)
 	}
-	if len(sent) != 1 || sent[0] != "" {
+	if n, err := c.PutBlob(t.Context(), "ns/b", blob.Descriptor, unread(t)); n != 0 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	status = http.StatusForbidden
+	err := read(t, c, "ns/a", blob)
+	if !CodeFailed.Is(err) || !strings.Contains(err.Error(), "disableRedirect") || strings.Contains(err.Error(), "signature") {
+		t.Error(err)
+	}
+	if !slices.Equal(sent, []string{"", "", ""}) {
 		t.Errorf("the store was sent %q", sent)
 	}
 }

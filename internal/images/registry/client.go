@@ -139,7 +139,7 @@ func (c *Client) authorize(ctx context.Context, repository string) (*http.Client
 		scopes := []string{c.registry.Repo(repository).Scope(transport.PullScope)}
 		t, err := transport.NewWithContext(ctx, c.registry, c.credential, c.wire, scopes)
 		if err != nil {
-			return err
+			return fmt.Errorf("error in the registry's handshake: %w", err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()

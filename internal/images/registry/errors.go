@@ -93,9 +93,9 @@ var (
 )
 
 // absent returns errAbsent in place of the answer that something does not exist.
+// An answer within the handshake does not say that.
 func absent(err error) error {
-	var answer *transport.Error
-	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+	if answer, ok := err.(*transport.Error); ok && answer.StatusCode == http.StatusNotFound {
 		return errAbsent
 	}
 	return err
@@ -123,7 +123,29 @@ func (c *Client) explain(what string, err error) error {
 	case errors.Is(err, errAbsent):
 		return fmt.Errorf("%s: %w", what, errAbsent)
 	}
-	return &fault.Error{Code: codeOf(err), What: what, Err: plain(err)}
+	failure := &fault.Error{Code: codeOf(err), What: what, Err: plain(err)}
+	if host := sender(err); host != "" && host != c.registry.RegistryStr() {
+		failure.Fix = "check that Velero's pod reaches " + host + ", where the registry sent it, and trusts its certificate; " +
+			"if that is the registry's storage, the registry can be told to stand in between (spec.disableRedirect of configs.imageregistry.operator.openshift.io/cluster)"
+	}
+	return failure
+}
+
+// sender returns the host whose answer, or whose silence, is the error, or "".
+func sender(err error) string {
+	var (
+		answer  *transport.Error
+		request *url.Error
+	)
+	switch {
+	case errors.As(err, &answer) && answer.Request != nil:
+		return answer.Request.URL.Host
+	case errors.As(err, &request):
+		if u, err := url.Parse(request.URL); err == nil {
+			return u.Host
+		}
+	}
+	return ""
 }
 
 func codeOf(err error) fault.Code {
@@ -139,6 +161,8 @@ func codeOf(err error) fault.Code {
 
 func answerCode(answer *transport.Error) fault.Code {
 	switch {
+	case answer.Request != nil && answer.Request.Response != nil:
+		return CodeFailed // the registry's storage, where a redirection led
 	case answer.StatusCode == http.StatusUnauthorized:
 		return CodeUnauthorized
 	case answer.StatusCode == http.StatusForbidden:
@@ -196,7 +220,7 @@ func plain(err error) error {
 		return &plainError{answerText(answer), err}
 	case errors.As(err, &request):
 		return &plainError{plain(request.Err).Error() + " (" + strings.ToUpper(request.Op) + " " + address(request.URL) + ")", err}
-	case strings.HasPrefix(err.Error(), "no token in bearer response"):
+	case strings.Contains(err.Error(), "no token in bearer response"):
 		return &plainError{"the token server sent no token", err}
 	}
 	return err

@@ -216,6 +216,12 @@ func TestAbsent(t *testing.T) {
 	if len(paused.all()) != 0 {
 		t.Errorf("pauses %v", paused.all())
 	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	c, _ = newClient(t, Config{Host: strings.TrimPrefix(other.URL, "http://")})
+	if err := read(t, c, "ns/a", b); !CodeRefused.Is(err) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is no registry says that there is no blob: %v", err)
+	}
 }
 
 // A repository's name comes from the cluster and must not lead elsewhere.

@@ -3,10 +3,10 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -112,9 +112,7 @@ type content struct {
 
 func newContent(size int) content {
 	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(rand.Uint32())
-	}
+	_, _ = rand.Read(data)
 	return content{images.Descriptor{Digest: digest.FromBytes(data), Size: int64(size)}, data}
 }
 

@@ -6,19 +6,19 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.Registry) }
+func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.Registry, tools.ControlPlane) }
 
 func startRegistry(t *testing.T, options stack.RegistryOptions) *stack.Registry {
 	t.Helper()
@@ -39,11 +39,15 @@ func TestCopyBetweenRegistries(t *testing.T) {
 	to := startRegistry(t, stack.RegistryOptions{TLS: true, Bucket: &stack.RegistryBucket{
 		MinIO: store, Endpoint: store.Endpoint, Name: store.NewBucket(t), Redirect: true,
 	}})
-	large, err := random.Image(50<<20, 1)
+	layer, err := sampleimage.Layer(1, 50<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	index, err := random.Index(100<<10, 3, 4)
+	large, err := sampleimage.Docker().Image(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := sampleimage.OCI().Index(2, 100<<10)
 	if err != nil {
 		t.Fatal(err)
 	}
