@@ -19,7 +19,7 @@ type Location struct {
 	Bucket, Prefix string
 	Config         map[string]string
 	CAPEM          []byte
-	Credential     []byte // content of the credential's secret
+	Credential     []byte // content of the credential's secret, nil for none
 	// Default makes it the location of backups that name none.
 	Default bool
 	// ValidationPeriod is how often Velero checks it; 0 is a minute.
@@ -38,9 +38,9 @@ func (l Location) object(secret string) *unstructured.Unstructured {
 	for key, value := range l.Config {
 		config[key] = value
 	}
-	spec := map[string]any{
-		"provider": l.Provider, "objectStorage": storage, "config": config,
-		"credential": map[string]any{"name": secret, "key": "cloud"},
+	spec := map[string]any{"provider": l.Provider, "objectStorage": storage, "config": config}
+	if l.Credential != nil {
+		spec["credential"] = map[string]any{"name": secret, "key": "cloud"}
 	}
 	if l.Default {
 		spec["default"] = true

@@ -67,15 +67,17 @@ func (v *VeleroClient) RemoveLocation(ctx context.Context, name string) error {
 func credentialName(location string) string { return "credential-" + location }
 
 func (v *VeleroClient) createLocation(ctx context.Context, location Location) error {
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: credentialName(location.Name)},
-		Data:       map[string][]byte{"cloud": location.Credential},
+	secret := credentialName(location.Name)
+	if location.Credential != nil {
+		_, err := v.cluster.Kubernetes.CoreV1().Secrets(VeleroNamespace).Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: secret},
+			Data:       map[string][]byte{"cloud": location.Credential},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
 	}
-	secrets := v.cluster.Kubernetes.CoreV1().Secrets(VeleroNamespace)
-	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	_, err := v.Resource("backupstoragelocations").Create(ctx, location.object(secret.Name), metav1.CreateOptions{})
+	_, err := v.Resource("backupstoragelocations").Create(ctx, location.object(secret), metav1.CreateOptions{})
 	return err
 }
 
