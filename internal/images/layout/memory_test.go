@@ -20,7 +20,8 @@ import (
 // what happens between two of them. It takes keys literally. Times are of full
 // seconds, as those of S3 are.
 type memory struct {
-	// before is called ahead of each request and of each page of a list; its
+	// before is called ahead of each request and of each page of a list, whose
+	// second and further ones are "List on"; its
 	// error is that of the request.
 	before func(ctx context.Context, r request) error
 	page   int // length of a list's pages
@@ -136,8 +137,9 @@ func (m *memory) Delete(ctx context.Context, key string) error {
 
 func (m *memory) List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error] {
 	return func(yield func(objectstore.Object, error) bool) {
-		for last := ""; ; {
-			if err := m.request(ctx, "List", prefix); err != nil {
+		method := "List"
+		for last := ""; ; method = "List on" {
+			if err := m.request(ctx, method, prefix); err != nil {
 				yield(objectstore.Object{}, err)
 				return
 			}

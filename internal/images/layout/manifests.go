@@ -1,0 +1,114 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+)
+
+// manifests are those that were read, by what they name.
+type manifests struct {
+	bucket objectstore.Bucket
+	read   map[digest.Digest]*named
+}
+
+// named is what a manifest names.
+type named struct {
+	manifests, blobs []digest.Digest
+}
+
+// load reads a manifest and those that it names, as far as they are there, and
+// reports whether there were any to read. The error for a manifest that is not
+// there is fs.ErrNotExist.
+func (m *manifests) load(ctx context.Context, d digest.Digest) (bool, error) {
+	if m.read[d] != nil {
+		return false, nil
+	}
+	parsed, err := readManifest(ctx, m.bucket, d)
+	if err != nil {
+		return false, err
+	}
+	n := &named{manifests: digests(parsed.Manifests), blobs: digests(parsed.Blobs)}
+	m.read[d] = n
+	for _, child := range n.manifests {
+		if _, err := m.load(ctx, child); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			delete(m.read, d)
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// add adds a manifest and all that it consists of to a set.
+func (m *manifests) add(to map[digest.Digest]bool, d digest.Digest) {
+	if to[d] {
+		return
+	}
+	to[d] = true
+	n := m.read[d]
+	if n == nil {
+		return
+	}
+	for _, b := range n.blobs {
+		to[b] = true
+	}
+	for _, child := range n.manifests {
+		m.add(to, child)
+	}
+}
+
+// contents returns what a manifest consists of: itself, other manifests, blobs.
+func (m *manifests) contents(d digest.Digest) []digest.Digest {
+	var manifests, blobs []digest.Digest
+	var walk func(d digest.Digest)
+	walk = func(d digest.Digest) {
+		if slices.Contains(manifests, d) {
+			return
+		}
+		manifests = append(manifests, d)
+		if n := m.read[d]; n != nil {
+			blobs = union(blobs, n.blobs)
+			for _, child := range n.manifests {
+				walk(child)
+			}
+		}
+	}
+	walk(d)
+	return append(manifests, blobs...)
+}
+
+// parentsFirst orders manifests so that none comes behind one that it names.
+func (m *manifests) parentsFirst(set map[digest.Digest]bool) []digest.Digest {
+	var ordered []digest.Digest // children first
+	var visit func(d digest.Digest)
+	visit = func(d digest.Digest) {
+		if !set[d] || slices.Contains(ordered, d) {
+			return
+		}
+		if n := m.read[d]; n != nil {
+			for _, child := range n.manifests {
+				visit(child)
+			}
+		}
+		ordered = append(ordered, d)
+	}
+	for _, d := range sorted(set) {
+		visit(d)
+	}
+	slices.Reverse(ordered)
+	return ordered
+}
+
+func digests(descriptors []images.Descriptor) []digest.Digest {
+	all := make([]digest.Digest, 0, len(descriptors))
+	for _, d := range descriptors {
+		all = append(all, d.Digest)
+	}
+	return all
+}

@@ -1,0 +1,358 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+)
+
+// sweep is one clean-up, or the rehearsal of one.
+type sweep struct {
+	bucket   objectstore.Bucket
+	grace    time.Duration
+	parallel int
+	log      *slog.Logger
+
+	key  string    // of its announcement, "" for a rehearsal
+	ends time.Time // by this process's clock
+	now  time.Time // of its beginning, by the server's clock
+
+	index     *index
+	used      *use            // of the bucket
+	usedIn    map[string]*use // of its repositories
+	manifests *manifests
+	tags      map[version]digest.Digest // what the links of tags name
+	complete  map[string]bool           // whether Velero has written the object that ends a backup
+
+	gone    map[string]bool            // keys that a rehearsal would have removed
+	stays   map[digest.Digest][]string // why pending images could not be removed
+	freed   map[digest.Digest]int64    // bytes, by pending image
+	removed Removed
+}
+
+// quiet is how long nothing must have been written to a repository from which
+// something is removed.
+func (s *sweep) quiet() time.Duration { return min(s.grace, 5*time.Minute) }
+
+// end takes the announcement back.
+func (s *sweep) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTime)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, s.key); err != nil {
+		s.log.Warn("a clean-up could not take its announcement back, so backups wait some minutes", "key", s.key, "error", err.Error())
+	}
+}
+
+// errOver says that a sweep has no time left.
+var errOver = errors.New("the time of the clean-up is over")
+
+// clean removes what the given images alone need.
+func (s *sweep) clean(ctx context.Context, due []digest.Digest) error {
+	err := s.cleanAll(ctx, due)
+	if errors.Is(err, errOver) {
+		s.log.Info("a clean-up goes on next time", "images", len(due))
+		return nil
+	}
+	return err
+}
+
+func (s *sweep) cleanAll(ctx context.Context, due []digest.Digest) error {
+	s.used, s.usedIn = s.index.uses()
+	images := map[string][]digest.Digest{}
+	for _, d := range due {
+		for _, name := range s.index.repositories(d) {
+			images[name] = append(images[name], d)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		if err := s.cleanRepository(ctx, name, images[name]); err != nil {
+			return err
+		}
+	}
+	if len(due) > 0 {
+		if err := s.cleanBlobs(ctx, due); err != nil {
+			return err
+		}
+	}
+	var finished []string
+	for _, d := range due {
+		if len(s.stays[d]) == 0 {
+			finished = append(finished, pendingKey(d))
+		}
+	}
+	s.removed.Images = len(finished)
+	return s.delete(ctx, finished)
+}
+
+// cleanRepository removes pending images from a repository.
+func (s *sweep) cleanRepository(ctx context.Context, name string, pending []digest.Digest) error {
+	used := s.usedIn[name]
+	if used == nil {
+		used = newUse()
+	}
+	v, reason, err := s.look(ctx, name, used)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		for _, d := range pending {
+			s.stays[d] = append(s.stays[d], reason)
+		}
+		return nil
+	}
+	r := s.removal(v, s.contents(pending), used.contents)
+	// What refers goes before what is referred to.
+	for _, keys := range [][]string{r.tags, r.history} {
+		if err := s.delete(ctx, keys); err != nil {
+			return err
+		}
+	}
+	for _, key := range r.revisions {
+		if err := s.delete(ctx, []string{key}); err != nil {
+			return err
+		}
+	}
+	if err := s.delete(ctx, r.layers); err != nil {
+		return err
+	}
+	return s.delete(ctx, r.marks)
+}
+
+func (s *sweep) contents(pending []digest.Digest) map[digest.Digest]bool {
+	all := map[digest.Digest]bool{}
+	for _, image := range pending {
+		for _, d := range s.index.pending[image].Contents {
+			all[d] = true
+		}
+	}
+	return all
+}
+
+// look returns a repository as it is now, or the reason why nothing may be
+// removed from it. The last of its requests is the list, so nothing comes
+// between that and what follows from it.
+func (s *sweep) look(ctx context.Context, name string, used *use) (*view, string, error) {
+	reason, err := s.writer(ctx, name, used)
+	if reason != "" || err != nil {
+		return nil, reason, err
+	}
+	for {
+		if err := s.goOn(ctx); err != nil {
+			return nil, "", err
+		}
+		v, err := viewOf(ctx, s.bucket, name)
+		if err != nil {
+			return nil, "", err
+		}
+		if reason := s.busy(v); reason != "" {
+			return nil, reason, nil
+		}
+		news, reason, err := s.readUp(ctx, v, used.contents)
+		if reason != "" || err != nil || !news {
+			return v, reason, err
+		}
+	}
+}
+
+// writer says which backup is writing to the repository, if one is.
+func (s *sweep) writer(ctx context.Context, name string, used *use) (string, error) {
+	for _, b := range used.sortedBackups() {
+		complete, err := s.isComplete(ctx, b)
+		if err != nil {
+			return "", err
+		}
+		if !complete {
+			return fmt.Sprintf("%s, which has images in repository %s, has not ended", b, name), nil
+		}
+	}
+	return "", nil
+}
+
+// readUp reads the manifests and tags of the repository that were not read yet,
+// and reports whether there were any.
+func (s *sweep) readUp(ctx context.Context, v *view, needed map[digest.Digest]bool) (news bool, reason string, err error) {
+	for _, d := range slices.Sorted(maps.Keys(v.revisions)) {
+		if needed[d] {
+			continue // with all that it names
+		}
+		read, err := s.manifests.load(ctx, d)
+		if err != nil {
+			if ctx.Err() != nil {
+				return false, "", context.Cause(ctx)
+			}
+			return false, fmt.Sprintf("a manifest of repository %s cannot be read, and nobody knows what it needs: %v", v.name, err), nil
+		}
+		news = news || read
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.tags)) {
+		version := v.tags[key]
+		if _, known := s.tags[version]; known {
+			continue
+		}
+		content, err := read(ctx, s.bucket, key, maxLinkSize)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, "", err
+		}
+		s.tags[version], news = digest.Digest(content), true
+	}
+	return news, "", nil
+}
+
+// isComplete reports whether Velero has written the object that ends a backup.
+func (s *sweep) isComplete(ctx context.Context, b Backup) (bool, error) {
+	key := b.recordKey()
+	if complete, known := s.complete[key]; known {
+		return complete, nil
+	}
+	_, err := s.bucket.Stat(ctx, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	s.complete[key] = err == nil
+	return err == nil, nil
+}
+
+// lost reports whether a backup is not in the bucket though others of its
+// location are. Without any, the location was moved or is not filled yet.
+func (s *sweep) lost(ctx context.Context, b Backup) (bool, error) {
+	complete, err := s.isComplete(ctx, b)
+	if complete || err != nil {
+		return false, err
+	}
+	for _, err := range s.bucket.List(ctx, b.folder()) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// cleanBlobs removes the blobs and manifests of images that nothing refers to.
+func (s *sweep) cleanBlobs(ctx context.Context, due []digest.Digest) error {
+	doomed := s.contents(due)
+	if err := s.goOn(ctx); err != nil {
+		return err
+	}
+	t, err := s.listTree(ctx, doomed)
+	if err != nil {
+		return err
+	}
+	if t.uploads.Add(s.grace).After(s.now) {
+		for _, image := range due {
+			s.stays[image] = append(s.stays[image], "somebody uploads to the bucket")
+		}
+		return nil
+	}
+	for _, image := range due {
+		if len(s.stays[image]) > 0 {
+			continue
+		}
+		var keys []string
+		for _, d := range s.index.pending[image].Contents {
+			size, there := t.sizes[d]
+			if !there || s.used.contents[d] || t.linked[d] {
+				continue
+			}
+			delete(t.sizes, d)
+			keys = append(keys, blobKey(d))
+			s.removed.Blobs++
+			s.removed.Bytes += size
+			s.freed[image] += size
+		}
+		if err := s.delete(ctx, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tree is what matters for the removal of blobs.
+type tree struct {
+	sizes   map[digest.Digest]int64
+	linked  map[digest.Digest]bool // from any repository
+	uploads time.Time              // of the newest file of an upload
+}
+
+// listTree lists the whole tree and keeps what concerns the given digests.
+func (s *sweep) listTree(ctx context.Context, of map[digest.Digest]bool) (*tree, error) {
+	t := &tree{sizes: map[digest.Digest]int64{}, linked: map[digest.Digest]bool{}}
+	for o, err := range s.bucket.List(ctx, blobsRoot) {
+		if err != nil {
+			return nil, err
+		}
+		if d, ok := blobOf(o.Key); ok && of[d] {
+			t.sizes[d] = o.Size
+		}
+	}
+	for o, err := range s.bucket.List(ctx, repositoriesRoot) {
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(o.Key, "/_uploads/") {
+			t.uploads = later(t.uploads, o.Modified)
+		} else if d, ok := linked(o.Key); ok && of[d] && !(s.key == "" && s.gone[o.Key]) {
+			t.linked[d] = true
+		}
+	}
+	return t, nil
+}
+
+// blobOf returns the digest that the key of a blob tells.
+func blobOf(key string) (digest.Digest, bool) {
+	path, ok := strings.CutSuffix(key, "/data")
+	parts := strings.Split(strings.TrimPrefix(path, blobsRoot), "/")
+	if !ok || len(parts) != 3 {
+		return "", false
+	}
+	d := digest.Digest(parts[0] + ":" + parts[2])
+	return d, d.Validate() == nil
+}
+
+// goOn returns an error when the sweep is over, also since somebody took it for
+// dead and removed its announcement.
+func (s *sweep) goOn(ctx context.Context) error {
+	if s.key == "" {
+		return nil
+	}
+	if !time.Now().Before(s.ends) {
+		return errOver
+	}
+	_, err := s.bucket.Stat(ctx, s.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errOver
+	}
+	return err
+}
+
+// delete removes objects, in any order. It begins nothing when the sweep's time
+// is over.
+func (s *sweep) delete(ctx context.Context, keys []string) error {
+	if s.key == "" {
+		for _, key := range keys {
+			s.gone[key] = true
+		}
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.parallel)
+	for _, key := range keys {
+		group.Go(func() error {
+			if !time.Now().Before(s.ends) {
+				return errOver
+			}
+			ctx, cancel := context.WithTimeout(ctx, deleteTime)
+			defer cancel()
+			return s.bucket.Delete(ctx, key)
+		})
+	}
+	return group.Wait()
+}
