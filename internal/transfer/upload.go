@@ -98,13 +98,13 @@ type upload[T any] struct {
 	opts   UploadOptions
 	target Target[T]
 
-	held int         // buffers taken from the pool
-	free chan []byte // those of them that no part needs any more
+	free chan []byte // buffers that no part needs any more
 
 	begin  func() error // begins the object of several parts, once
 	sent   int          // parts handed to the target
 	parts  sync.WaitGroup
 	mu     sync.Mutex
+	held   int // buffers taken from the pool
 	tokens []T // what the target answered, by part
 }
 
@@ -119,7 +119,7 @@ func (u *upload[T]) run() error {
 	if err != nil {
 		return err
 	}
-	u.held++
+	u.hold()
 	n, err := u.source.fill(first)
 	if err == nil {
 		err = u.source.peek()
@@ -257,19 +257,21 @@ func (u *upload[T]) largeParts() error {
 // nextBuffer returns a buffer for the next part. When neither the pool nor this
 // upload has one left it waits for a part to be done.
 func (u *upload[T]) nextBuffer() ([]byte, error) {
-	u.share()
 	select {
 	case buf := <-u.free:
 		return buf[:cap(buf)], nil
 	default:
 	}
-	if u.held <= u.opts.Concurrency {
+	u.mu.Lock()
+	more := u.held <= u.opts.Concurrency
+	u.mu.Unlock()
+	if more {
 		buf, err := u.opts.Pool.tryGet()
 		if err != nil {
 			return nil, err
 		}
 		if buf != nil {
-			u.held++
+			u.hold()
 			return buf, nil
 		}
 	}
@@ -281,16 +283,26 @@ func (u *upload[T]) nextBuffer() ([]byte, error) {
 	}
 }
 
-// share gives the buffers that are not in use to uploads that have none.
-func (u *upload[T]) share() {
-	for u.held > 1 && u.opts.Pool.wanted() {
-		select {
-		case buf := <-u.free:
-			u.opts.Pool.put(buf)
-			u.held--
-		default:
-			return
-		}
+// hold counts a buffer that was taken from the pool.
+func (u *upload[T]) hold() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.held++
+}
+
+// done takes the buffer of a part that is no longer on its way. An upload that
+// has none yet gets it, unless it is the only one here.
+func (u *upload[T]) done(buf []byte) {
+	u.mu.Lock()
+	spare := u.held > 1 && u.opts.Pool.wanted()
+	if spare {
+		u.held--
+	}
+	u.mu.Unlock()
+	if spare {
+		u.opts.Pool.put(buf)
+	} else {
+		u.free <- buf
 	}
 }
 
@@ -308,7 +320,7 @@ func (u *upload[T]) send(body []byte) {
 		if err == nil {
 			token, err = u.target.Part(u.ctx, n, body)
 		}
-		u.free <- body
+		u.done(body)
 		if err != nil {
 			u.cancel(err)
 			return

@@ -551,7 +551,7 @@ func TestUploadsWaitForAStrictPool(t *testing.T) {
 	}
 	until(t, p, func() bool { return p.out == buffers && len(p.waiting) == uploads-1 })
 
-	// When its parts are done, it keeps one.
+	// When its parts are done, it keeps one, also while its body stands still.
 	close(greedy.hold)
 	<-fed
 	until(t, p, func() bool { return p.out == buffers && len(p.waiting) == uploads-buffers+1 })
