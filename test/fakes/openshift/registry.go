@@ -71,13 +71,13 @@ func StartRegistry(cluster *stack.ControlPlane, backend *stack.Registry) (*Regis
 		served:   map[string]manifest{},
 		counts:   Counts{Requests: map[Request]int{}},
 	}
-	r.blobs = newBlobServer(r.proxy)
 	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
 	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
 	r.Host = r.server.Listener.Addr().String()
 	if err := r.certify(); err != nil {
 		return nil, errors.Join(err, r.server.Listener.Close())
 	}
+	r.blobs = newBlobServer(r.proxy)
 	r.server.StartTLS()
 	return r, nil
 }
@@ -108,7 +108,6 @@ func newProxy(target *url.URL, transport http.RoundTripper) *httputil.ReversePro
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.SetXForwarded()
-			r.Out.Header.Del("Authorization")
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
