@@ -80,9 +80,15 @@ func (p Process) Continue() error { return p.Signal(unix.SIGCONT) }
 // Usage is what a process holds.
 type Usage struct {
 	Resident int64 // bytes
+	Peak     int64 // the most that was resident, bytes
 	Files    int
 	Sockets  int
 	Threads  int
+}
+
+func kibibytes(number string) (int64, error) {
+	n, err := strconv.ParseInt(number, 10, 64)
+	return n << 10, err
 }
 
 // Usage reads what the process holds now.
@@ -98,8 +104,9 @@ func (p Process) Usage() (Usage, error) {
 		number := strings.TrimSuffix(strings.TrimSpace(value), " kB")
 		switch name {
 		case "VmRSS":
-			u.Resident, err = strconv.ParseInt(number, 10, 64)
-			u.Resident <<= 10
+			u.Resident, err = kibibytes(number)
+		case "VmHWM":
+			u.Peak, err = kibibytes(number)
 		case "Threads":
 			u.Threads, err = strconv.Atoi(number)
 		}
