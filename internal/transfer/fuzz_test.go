@@ -96,6 +96,7 @@ func FuzzUpload(f *testing.F) {
 	f.Add(uint16(100), uint8(200), uint8(1), uint8(10), uint8(3), uint16(1000))
 	f.Add(uint16(700), uint8(16), uint8(4), uint8(20), uint8(0), uint16(500))
 	f.Add(uint16(160), uint8(16), uint8(3), uint8(10), uint8(12), uint16(1000))
+	f.Add(uint16(160), uint8(16), uint8(130), uint8(10), uint8(3), uint16(1000))
 	f.Fuzz(func(t *testing.T, size uint16, piece, concurrency, maxParts, failAt uint8, breakAt uint16) {
 		const part = 16
 		want := content(int(size))
@@ -103,7 +104,11 @@ func FuzzUpload(f *testing.F) {
 		if breakAt < size {
 			body = io.MultiReader(bytes.NewReader(want[:breakAt]), iotest.ErrReader(errPlanned))
 		}
-		pool := NewPool(part, 1+int(concurrency)%5)
+		newPool := NewPool
+		if concurrency >= 128 {
+			newPool = NewStrictPool
+		}
+		pool := newPool(part, 1+int(concurrency)%5)
 		target := &assembly{left: int(failAt), parts: map[int][]byte{}}
 		n, err := Upload(t.Context(), &pieces{body, 1 + int(piece)}, UploadOptions{
 			Pool: pool, Concurrency: 1 + int(concurrency)%4, MaxParts: 2 + int(maxParts), MaxPartSize: part * 8,
