@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -331,6 +333,20 @@ func TestNoIdentity(t *testing.T) {
 	a := newAccount(t)
 	_, err := a.find()
 	if !registrysecret.NoCredential.Is(err) || !strings.Contains(err.Error(), "ambient identity: the pod and its node have no identity at the provider: error getting credentials") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+// A region that nobody tells is an error that says where to write it.
+func TestUnknownRegion(t *testing.T) {
+	s := newScene(t, overHTTP)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer server.Close()
+	t.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
+	delete(s.config, "s3Url")
+	delete(s.config, "region")
+	_, err := s.open()
+	if !registrysecret.RegionMissing.Is(err) || !strings.Contains(err.Error(), s.bucket) || !strings.Contains(err.Error(), "set config key region of backup storage location openshift-adp/default") {
 		t.Errorf("error: %v", err)
 	}
 }

@@ -56,8 +56,8 @@ func New(log *slog.Logger, options ...Option) *Store {
 // Option changes how a store works.
 type Option func(*Store)
 
-// WithCredential makes the store use a credential, whatever its configuration and
-// the environment say.
+// WithCredential makes the store use a credential, unless it is nil, whatever its
+// configuration and the environment say.
 func WithCredential(given *awsaccess.Given) Option { return func(s *Store) { s.given = given } }
 
 // WithMemory bounds the buffers of all transfers together, in bytes. Uploads wait
