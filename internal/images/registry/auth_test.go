@@ -214,6 +214,56 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Other registries issue tokens for what is asked for: to read first, then to
+// write, then to read where a blob is mounted from.
+func TestTokensForScopes(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/token" {
+			fmt.Fprintf(w, `{"token": %q}`, strings.Join(r.URL.Query()["scope"], " "))
+			return true
+		}
+		if r.URL.Path == "/v2/" && r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.URL+`/token",service="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		repository := strings.Join(strings.Split(r.URL.Path, "/")[2:4], "/")
+		wanted := "repository:" + repository + ":pull"
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			wanted += ",push"
+		}
+		if from := r.URL.Query().Get("from"); from != "" {
+			wanted += " repository:" + from + ":pull"
+		}
+		if strings.Contains(r.Header.Get("Authorization"), wanted) {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			return r.Method == http.MethodHead
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.URL+`/token",service="registry",scope="`+wanted+`"`)
+		fail(w, http.StatusUnauthorized, "UNAUTHORIZED")
+		return true
+	})
+	c, _ := newClient(t, Config{Host: s.host, Credential: func(context.Context) (string, string, error) { return "user", "password", nil }})
+	blob := newContent(1000)
+	m := manifestOf(blob)
+	for _, repository := range []string{"ns/a", "ns/b"} { // which the registry does not mount
+		put(t, c, repository, blob)
+		if err := c.PutManifest(t.Context(), repository, m); err != nil {
+			t.Error(err)
+		}
+		if err := read(t, c, repository, blob); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := s.count("GET", "/token"); n != 4 {
+		t.Errorf("%d token exchanges", n)
+	}
+}
+
 // Registries may want the password itself.
 func TestBasic(t *testing.T) {
 	t.Parallel()

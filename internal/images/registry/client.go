@@ -59,11 +59,7 @@ var (
 
 // New returns a client. It sends nothing yet.
 func New(config Config) (*Client, error) {
-	var options []name.Option
-	if config.Insecure {
-		options = append(options, name.Insecure)
-	}
-	registry, err := name.NewRegistry(config.Host, append(options, name.StrictValidation)...)
+	registry, err := name.NewRegistry(config.Host, name.StrictValidation)
 	if err != nil {
 		return nil, fmt.Errorf("the registry's host %q: %w", config.Host, err)
 	}
@@ -158,7 +154,7 @@ func (c *Client) authorizedFor(repository string) *http.Client {
 // url returns the address of something in a repository.
 func (c *Client) url(repository, kind, reference string) *url.URL {
 	return &url.URL{
-		Scheme: c.registry.Scheme(), // or the other one, if the registry speaks that
+		Scheme: "https", // or what the handshake has found
 		Host:   c.registry.RegistryStr(),
 		Path:   "/v2/" + repository + "/" + kind + "/" + reference,
 	}

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"context"
 	"io"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -94,8 +96,17 @@ func TestCopyBetweenRegistries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := validate.Image(image); err != nil {
-		t.Error(err)
+	layers, err := image.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	r, err := layers[0].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if n, err := io.Copy(io.Discard, r); err != nil || n < 50<<20 { // the library verifies it
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 
@@ -132,6 +143,45 @@ func TestBlobIsSentOnce(t *testing.T) {
 	if n, err := second.PutBlob(t.Context(), "once/b", blob.Descriptor, unread(t)); n != 0 || err != nil {
 		t.Errorf("another client: %d bytes, %v", n, err)
 	}
+}
+
+// Memory does not depend on the size of a blob.
+func TestMemory(t *testing.T) {
+	registry := servers.Registry(t)
+	c, _ := newClient(t, Config{Host: registry.Host})
+	const size = 64 << 20
+	zeros := func() io.Reader { return io.LimitReader(zero{}, size) }
+	d, err := digest.FromReader(zeros())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := images.Descriptor{Digest: d, Size: size}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(zeros()), nil }
+	if n, err := c.PutBlob(t.Context(), "memory/a", b, open); n != size || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	r, err := c.Blob(t.Context(), "memory/a", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if found, err := digest.FromReader(r); err != nil || found != d {
+		t.Errorf("%s, %v", found, err)
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+		t.Errorf("%d KiB of memory for a blob of %d MiB, there and back", used>>10, size>>20)
+	}
+}
+
+// zero reads zeros.
+type zero struct{}
+
+func (zero) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // Blobs of manifests of schema 1 have no known size.
