@@ -13,6 +13,12 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 )
 
+// sourceError is the failure of what a blob is read from.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
 // body is a blob on its way to the registry. It is opened by the first read, and
 // ends with an error before its last byte if the content is not the blob's.
 type body struct {
@@ -25,7 +31,7 @@ type body struct {
 	content  io.ReadCloser
 	verifier hash.Hash
 	read     int64
-	err      error // why the source could not be read
+	err      error // a sourceError or errDamaged
 	closed   bool
 }
 
@@ -46,8 +52,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case b.ctx.Err() != nil:
 		return 0, err // for nobody waits for it any more
 	}
-	b.err = &sourceError{err}
-	return 0, b.err
+	b.err = err
+	return 0, err
 }
 
 // next reads and verifies. b.mu is held.
@@ -55,7 +61,7 @@ func (b *body) next(p []byte) (int, error) {
 	if b.content == nil {
 		content, err := b.open(b.ctx)
 		if err != nil {
-			return 0, err
+			return 0, &sourceError{err}
 		}
 		b.content = content
 	}
@@ -63,7 +69,7 @@ func (b *body) next(p []byte) (int, error) {
 	b.read += int64(n)
 	_, _ = b.verifier.Write(p[:n])
 	if err != nil && err != io.EOF {
-		return 0, err
+		return 0, &sourceError{err}
 	}
 	if err == io.EOF || b.read >= b.blob.Size && b.blob.Size >= 0 {
 		if err := b.verify(); err != nil {

@@ -79,17 +79,23 @@ var (
 		Meaning: "What was read as a manifest or blob is not what its digest and size say.",
 		Fix:     "check the storage of the registry, or of the backup for a restore, for damage, and push or import the image again",
 	}
+	CodeUnsupported = fault.Code{
+		ID:      "REGISTRY_MANIFEST_UNSUPPORTED",
+		Meaning: "A manifest is not of a kind that can be copied, though it is what its digest says.",
+		Fix:     "push the image in the format of Docker or OCI, or annotate the image stream with openshift.io/skip-image-copy=true",
+	}
 )
 
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeUnreachable, CodeUntrusted, CodeCertificate, CodeNotTLS, CodeCABundle, CodeCredential, CodeUnauthorized,
-	CodeForbidden, CodeThrottled, CodeFailed, CodeRefused, CodeDamaged,
+	CodeForbidden, CodeThrottled, CodeFailed, CodeRefused, CodeDamaged, CodeUnsupported,
 }
 
 var (
-	errAbsent  = fmt.Errorf("the registry does not have it: %w", fs.ErrNotExist)
-	errDamaged = errors.New("it is damaged")
+	errAbsent      = fmt.Errorf("the registry does not have it: %w", fs.ErrNotExist)
+	errDamaged     = errors.New("it is damaged")
+	errUnsupported = errors.New("it cannot be read")
 )
 
 // absent returns errAbsent in place of the answer that something does not exist.
@@ -114,8 +120,6 @@ func (c *Client) explain(what string, err error) error {
 		source *sourceError
 	)
 	switch {
-	case errors.Is(err, errDamaged):
-		return &fault.Error{Code: CodeDamaged, What: what, Err: plain(err)}
 	case errors.As(err, &source):
 		return fmt.Errorf("%s: %w", what, source.err) // which may be fs.ErrNotExist
 	case errors.As(err, &known):
@@ -151,6 +155,10 @@ func sender(err error) string {
 func codeOf(err error) fault.Code {
 	var answer *transport.Error
 	switch {
+	case errors.Is(err, errDamaged):
+		return CodeDamaged
+	case errors.Is(err, errUnsupported):
+		return CodeUnsupported
 	case errors.Is(err, errCredential):
 		return CodeCredential
 	case errors.As(err, &answer):

@@ -363,7 +363,7 @@ func TestDamage(t *testing.T) {
 	m := manifestOf(blob)
 	prepare(t, s, blob, m)
 	c, paused := newClient(t, Config{Host: s.host})
-	bodies := map[string][]byte{"another manifest": manifestOf(newContent(1)).Content, "a huge one": bytes.Repeat([]byte(" "), images.MaxManifestSize+1)}
+	bodies := map[string][]byte{"another manifest": manifestOf(newContent(1)).Content, "a huge one": bytes.Repeat([]byte(" "), images.MaxManifestSize+1), "a page": []byte("<html>")}
 	for name, body := range bodies {
 		s.answer(func(w http.ResponseWriter, r *http.Request) bool {
 			_, _ = w.Write(body)
@@ -372,6 +372,13 @@ func TestDamage(t *testing.T) {
 		if _, err := c.Manifest(t.Context(), "ns/a", m.Digest); !CodeDamaged.Is(err) || !strings.Contains(err.Error(), m.Digest.String()) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	s.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.WriteString(w, "{}")
+		return true
+	})
+	if _, err := c.Manifest(t.Context(), "ns/a", digest.FromString("{}")); !CodeUnsupported.Is(err) {
+		t.Errorf("something else than a manifest: %v", err)
 	}
 	s.answer(nil)
 	other := blob

@@ -52,10 +52,13 @@ func (c *Client) manifest(ctx context.Context, repository string, d digest.Diges
 		return nil, fmt.Errorf("%w: it has more than %d bytes", errDamaged, images.MaxManifestSize)
 	}
 	m, err := images.ParseManifest(content, resp.Header.Get("Content-Type"), d)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	switch {
+	case err == nil:
+		return m, nil
+	case d.Algorithm().FromBytes(content) == d:
+		return nil, fmt.Errorf("%w: %w", errUnsupported, err)
 	}
-	return m, nil
+	return nil, fmt.Errorf("%w: %w", errDamaged, err)
 }
 
 // PutManifest implements images.Target.

@@ -100,11 +100,11 @@ func isNetwork(err error) bool {
 	return errors.Is(err, stall.ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &request) || errors.As(err, &network)
 }
 
-// isFinal reports errors that are not the registry's, though its client wraps
-// them as if they were.
+// isFinal reports errors that are not the network's, though HTTP wraps them as if
+// they were.
 func isFinal(err error) bool {
-	var from *sourceError
-	return errors.Is(err, errCredential) || errors.As(err, &from)
+	var source *sourceError
+	return errors.Is(err, errCredential) || errors.Is(err, errDamaged) || errors.As(err, &source)
 }
 
 func hasCode(answer *transport.Error, codes ...transport.ErrorCode) bool {

@@ -131,12 +131,6 @@ func (c *Client) upload(ctx context.Context, repository string, to *url.URL, b i
 	return read, err
 }
 
-// sourceError is the failure of what a blob is read from.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
-
 // bodies are those of a request that may be sent several times.
 type bodies struct {
 	ctx  context.Context
@@ -157,8 +151,8 @@ func (s *bodies) next() (io.ReadCloser, error) {
 	return b, nil
 }
 
-// close ends all reading. It returns the number of bytes that were read, and why
-// the last body could not be read, if it was for that.
+// close ends all reading. It returns the number of bytes that were read, and what
+// was wrong with the last body, if anything was.
 func (s *bodies) close() (read int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
