@@ -19,8 +19,8 @@ type app struct {
 	images    []v1.Image // the oldest first
 }
 
-// newApp makes an app whose images have a common layer and one of their own of
-// that many bytes. Equal seeds make equal images.
+// newApp makes an app whose images have a common layer of that many bytes and a
+// smaller one of their own. Equal seeds make equal images.
 func newApp(ctx context.Context, t *testing.T, s *site, namespace string, seed uint64, images int, size int64) app {
 	t.Helper()
 	must(t, s.cluster.CreateNamespace(ctx, namespace))
@@ -28,7 +28,7 @@ func newApp(ctx context.Context, t *testing.T, s *site, namespace string, seed u
 	layer := made[v1.Layer](t)
 	common := layer(sampleimage.Layer(seed, size))
 	for i := range images {
-		own := layer(sampleimage.Layer(seed+uint64(i)+1, size))
+		own := layer(sampleimage.Layer(seed+uint64(i)+1, 100_000))
 		a.images = append(a.images, made[v1.Image](t)(sampleimage.Docker().Image(common, own)))
 	}
 	for _, image := range a.images {

@@ -51,7 +51,7 @@ func TestEverythingIsLostAndRestored(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	velero, err := startVelero(ctx, w, two)
+	velero, _, err := startVelero(ctx, w, two, "two")
 	must(t, err)
 	defer velero.Stop()
 	there := here

@@ -1,0 +1,257 @@
+package images
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+)
+
+var seed = flag.Uint64("seed", 0, "decides where the faults befall a copy; 0 is elsewhere each time")
+
+// TestFaultsInTheMiddleOfACopy breaks what a backup needs while it copies
+// images. Whatever has become of that backup, nothing in the bucket refers to
+// half a blob, the next backup is whole, and its images can be restored.
+func TestFaultsInTheMiddleOfACopy(t *testing.T) {
+	ctx := newContext(t)
+	s := newScene(ctx, t, "faults")
+	random := randomness(t)
+	from := s.logEnd(t)
+
+	whole := newApp(ctx, t, s.one, "faults", 1000, 3, smallLayer)
+	before := s.imageRequests()
+	backup(ctx, t, s.velero, "faults", s.location, whole.namespace)
+	usual := s.imageRequests() - before
+
+	var apps []app
+	for i, b := range breakages() {
+		name := fmt.Sprintf("faults-%d", i)
+		a := newApp(ctx, t, s.one, name, 2000+100*uint64(i), 3, b.layer)
+		apps = append(apps, a)
+		// The order of requests that are sent at the same time varies.
+		n := 1 + random.IntN(usual*3/4)
+		var happened atomic.Bool
+		b.happen(ctx, s, n, func() { happened.Store(true) })
+		object, err := s.velero.Backup(ctx, name+"-broken", map[string]any{"includedNamespaces": []any{name}, "storageLocation": s.location})
+		must(t, err)
+		s.proxy.Reset()
+		s.one.registry.Heal()
+		if phase := stack.Phase(object); !happened.Load() || phase != b.want {
+			t.Errorf("%s, at request %d of %d: happened: %t; the backup is %s, want %s", b.name, n, usual, happened.Load(), phase, b.want)
+			for _, line := range complaints(ctx, t, s.velero, object) {
+				t.Log(line)
+			}
+		}
+		s.tree(ctx, t, s.bucket)
+		backup(ctx, t, s.velero, name, s.location, name)
+		if t.Failed() {
+			t.Fatalf("after %s", b.name)
+		}
+	}
+
+	s.tree(ctx, t, s.bucket)
+	must(t, s.one.loseImages(ctx))
+	for _, a := range append(apps, whole) {
+		back := a.namespace + "-back"
+		restore(ctx, t, s.velero, back, a.namespace, map[string]any{a.namespace: back})
+		a.mustBeBack(ctx, t, s.one, back)
+	}
+	mustNotPanic(t, s.velero, from)
+}
+
+// Layers that are sent to the bucket at once and in several parts, in bytes.
+const (
+	smallLayer = 200_000
+	largeLayer = 12 << 20
+)
+
+func randomness(t *testing.T) *rand.Rand {
+	chosen := *seed
+	if chosen == 0 {
+		chosen = rand.Uint64()
+	}
+	t.Logf("-seed %d", chosen)
+	return rand.New(rand.NewPCG(chosen, 0))
+}
+
+// scene is the world with a bucket behind a proxy.
+type scene struct {
+	*world
+	t                *testing.T
+	bucket, location string
+	proxy            *s3proxy.Proxy
+}
+
+func newScene(ctx context.Context, t *testing.T, name string) *scene {
+	t.Helper()
+	w := theWorld(t)
+	s := &scene{world: w, t: t, bucket: w.store.NewBucket(t), location: name}
+	s.proxy = s3proxy.NewTLS(t, w.store.TLSEndpoint, w.store.Transport())
+	location := w.location(name, s.bucket)
+	location.Config["s3Url"], location.CAPEM = s.proxy.URL, s.proxy.CAPEM
+	location.Config["multipartPartSizeMiB"] = "5"
+	w.newLocation(ctx, t, location)
+	return s
+}
+
+// ofImages matches requests to the bucket that are about images.
+func ofImages(r s3proxy.Request) bool {
+	return strings.HasPrefix(r.Key, "docker/") || strings.HasPrefix(r.Query.Get("prefix"), "docker/")
+}
+
+func (s *scene) imageRequests() int {
+	n := 0
+	for _, r := range s.proxy.Requests() {
+		if ofImages(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// breakage is something that breaks in the middle of a copy.
+type breakage struct {
+	name string
+	// happen lets it happen at the nth request about images, or at another one
+	// if it says so, and calls done then.
+	happen func(ctx context.Context, s *scene, n int, done func())
+	layer  int64  // size of the layer that all images have
+	want   string // phase of the backup
+}
+
+func breakages() []breakage {
+	part, commit := s3proxy.Part(2), s3proxy.Operations("CompleteMultipartUpload")
+	return []breakage{
+		{"plugin killed, its request lost", killing(anywhere, s3proxy.ResetRequest(0)), smallLayer, "PartiallyFailed"},
+		{"plugin killed, its request answered", killing(anywhere, s3proxy.LoseAnswer()), smallLayer, "PartiallyFailed"},
+		{"plugin killed while the bucket stands still", killing(anywhere, s3proxy.Stall()), smallLayer, "PartiallyFailed"},
+		{"plugin killed in an upload", killing(in(part), s3proxy.LoseAnswer()), largeLayer, "PartiallyFailed"},
+		{"plugin killed at the end of an upload", killing(in(commit), s3proxy.ResetRequest(0)), largeLayer, "PartiallyFailed"},
+		{"bucket gone", bucketGone(s3proxy.Always), smallLayer, "PartiallyFailed"},
+		{"bucket gone for a moment", bucketGone(1), smallLayer, "Completed"},
+		{"registry killed in a blob", registryKilled, smallLayer, "Completed"},
+		{"tokens replaced", tokensReplaced, smallLayer, "Completed"},
+	}
+}
+
+// anywhere matches the requests about images from the nth on.
+func anywhere(n int) s3proxy.Match {
+	seen := 0
+	return func(r s3proxy.Request) bool {
+		if ofImages(r) {
+			seen++
+		}
+		return seen >= n && ofImages(r)
+	}
+}
+
+// in matches requests about images that another matches too.
+func in(when s3proxy.Match) func(int) s3proxy.Match {
+	return func(int) s3proxy.Match {
+		return func(r s3proxy.Request) bool { return ofImages(r) && when(r) }
+	}
+}
+
+// killing kills the plugin at a request, which has the given fate.
+func killing(when func(n int) s3proxy.Match, fate s3proxy.Fault) func(context.Context, *scene, int, func()) {
+	return func(_ context.Context, s *scene, n int, done func()) {
+		s.proxy.Inject(1, when(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+			if err := killPlugins(s.velero); err != nil {
+				s.t.Error(err)
+			}
+			done()
+			fate(p, w, r)
+		})
+	}
+}
+
+// killPlugins kills the processes of the openshift plugin.
+func killPlugins(velero *stack.Velero) error {
+	pids, err := stack.ProcessesUnder(velero.PluginDir)
+	if err != nil {
+		return err
+	}
+	killed := 0
+	for _, pid := range pids {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		if err == nil && filepath.Base(exe) == "velero-plugins" && unix.Kill(pid, unix.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		return fmt.Errorf("none of the plugin processes %v is that of the openshift plugin", pids)
+	}
+	return nil
+}
+
+// bucketGone resets the connections of so many requests about images.
+func bucketGone(times int) func(context.Context, *scene, int, func()) {
+	return func(_ context.Context, s *scene, n int, done func()) {
+		s.proxy.Inject(times, anywhere(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+			done()
+			s3proxy.ResetRequest(100)(p, w, r)
+		})
+	}
+}
+
+// registryKilled kills the registry while it sends a blob, and starts it again.
+func registryKilled(ctx context.Context, s *scene, n int, done func()) {
+	seen, blob := 0, fakes.Requests(http.MethodGet, "/blobs/")
+	when := func(r *http.Request) bool {
+		if blob(r) {
+			seen++
+		}
+		return seen > n%3 && blob(r)
+	}
+	s.one.registry.Inject(1, when, func(_ *fakes.Registry, w http.ResponseWriter, r *http.Request, answer http.HandlerFunc) {
+		defer func() {
+			if err := s.one.backend.Start(ctx); err != nil {
+				s.t.Error(err)
+			}
+			done()
+		}()
+		answer(&ending{w, s.one.backend.Kill}, r)
+	})
+}
+
+// ending ends what it is the answer of with its first bytes.
+type ending struct {
+	http.ResponseWriter
+	end func()
+}
+
+func (e *ending) Write(p []byte) (int, error) {
+	e.end()
+	return e.ResponseWriter.Write(p)
+}
+
+func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// tokensReplaced gives the plugin another token of the cluster, and makes the
+// old one and what the registry issued for it worthless.
+func tokensReplaced(ctx context.Context, s *scene, n int, done func()) {
+	s.proxy.Inject(1, anywhere(n), s3proxy.Before(func() {
+		old, err := s.account.replaceToken(ctx)
+		if err != nil {
+			s.t.Error(err)
+		}
+		s.one.registry.Inject(fakes.Always, func(r *http.Request) bool {
+			_, token, _ := r.BasicAuth()
+			return token == old
+		}, fakes.Answer(http.StatusUnauthorized, "UNAUTHORIZED"))
+		s.one.registry.ExpireTokens()
+		done()
+	}))
+}
