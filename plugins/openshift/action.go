@@ -23,6 +23,7 @@ type (
 	relatedFunc func(context.Context, *unstructured.Unstructured, *sdk.Backup) ([]sdk.ResourceIdentifier, error)
 	restoreFunc func(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
 	readyFunc   func(context.Context, []sdk.ResourceIdentifier, *sdk.Restore) (bool, error)
+	deleteFunc  func(context.Context, *unstructured.Unstructured, *sdk.Backup) error
 )
 
 type on []string
@@ -43,6 +44,19 @@ func backup(name string, do backupFunc, resources ...string) action {
 func (b backupAction) Backup(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) (sdk.BackupResult, error) {
 	result, err := b.do(ctx, item, owner)
 	return result, about(item, err)
+}
+
+type deleteAction struct {
+	on
+	do deleteFunc
+}
+
+func deletes(name string, do deleteFunc, resources ...string) action {
+	return action{name, deleteAction{resources, do}}
+}
+
+func (d deleteAction) Delete(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) error {
+	return about(item, d.do(ctx, item, owner))
 }
 
 type relatedAction struct {

@@ -27,6 +27,8 @@ func callAction(ctx context.Context, implementation sdk.Applier, item *unstructu
 		_, err = a.Backup(ctx, item, sdk.NewBackup(owner))
 	case sdk.RestoreItemAction:
 		_, err = a.Restore(ctx, sdk.RestoreInput{Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(owner)})
+	case sdk.DeleteItemAction:
+		err = a.Delete(ctx, item, sdk.NewBackup(owner))
 	case sdk.ItemBlockAction:
 		_, err = a.RelatedItems(ctx, item, sdk.NewBackup(owner))
 	}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if fuzz := flag.Lookup("test.fuzz"); fuzz.Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true" {
 		os.Exit(m.Run())
 	}
-	servers.Main(m, tools.ControlPlane)
+	servers.Main(m, tools.ControlPlane, tools.MinIO, tools.Registry)
 }
 
 // actionsAt returns actions in a cluster that answers as the handler does.

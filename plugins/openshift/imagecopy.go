@@ -110,3 +110,40 @@ func (c *streamCopy) history(t plannedTag) []*images.Manifest {
 	}
 	return manifests
 }
+
+// tag lets the tags of a plan name their current images, all of which were
+// copied.
+func (c *streamCopy) tag(ctx context.Context, p imagePlan) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.atOnce)
+	for _, t := range p.tags {
+		if !t.pushed {
+			continue
+		}
+		group.Go(func() error {
+			history := c.history(t)
+			if err := c.copier.Tag(ctx, p.repository, t.name, history[len(history)-1]); err != nil {
+				return tagFailed(t.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// push pushes the tags of a plan into a repository, each with the history that
+// it had. It does so one after the other, since each changes the image stream.
+func (c *streamCopy) push(ctx context.Context, p imagePlan, repository string) error {
+	for _, t := range p.tags {
+		if t.elsewhere != "" {
+			slog.Warn("the current image of a tag was not in the registry of the cluster, and the tag is restored without it",
+				"imageStream", c.stream, "tag", t.name, "image", t.elsewhere)
+		}
+		if history := c.history(t); t.pushed && history != nil {
+			if err := c.copier.Tag(ctx, repository, t.name, history...); err != nil {
+				return tagFailed(t.name, err)
+			}
+		}
+	}
+	return nil
+}

@@ -78,17 +78,8 @@ func (a *actions) copyPlan(ctx context.Context, b *storedBackup, plan imagePlan,
 	if err := errors.Join(c.missing...); err != nil {
 		return copySummary{}, err
 	}
-	for _, t := range plan.tags {
-		if !t.pushed {
-			continue
-		}
-		history := c.history(t)
-		if err := route.copier.Tag(ctx, plan.repository, t.name, history[len(history)-1]); err != nil {
-			return copySummary{}, tagFailed(t.name, err)
-		}
-	}
 	c.summary.Owner = route.owner
-	return c.summary, nil
+	return c.summary, c.tag(ctx, plan)
 }
 
 // restoreImageStream creates an image stream and pushes its images. One without
@@ -147,23 +138,7 @@ func (a *actions) copyBack(ctx context.Context, r *restore, item *unstructured.U
 	if err := c.run(ctx, plan); err != nil {
 		return err
 	}
-	return errors.Join(a.pushTags(ctx, &c, plan), errors.Join(c.missing...))
-}
-
-// pushTags gives a restored stream its tags, with the history that they had.
-func (a *actions) pushTags(ctx context.Context, c *streamCopy, plan imagePlan) error {
-	for _, t := range plan.tags {
-		if t.elsewhere != "" {
-			slog.Warn("the current image of a tag was not in the registry of the cluster, and the tag is restored without it",
-				"imageStream", c.stream, "tag", t.name, "image", t.elsewhere)
-		}
-		if history := c.history(t); t.pushed && history != nil {
-			if err := c.copier.Tag(ctx, c.stream, t.name, history...); err != nil {
-				return tagFailed(t.name, err)
-			}
-		}
-	}
-	return nil
+	return errors.Join(c.push(ctx, plan, target), errors.Join(c.missing...))
 }
 
 func warnOfOthers(stream *unstructured.Unstructured, others []differing) {

@@ -16,6 +16,8 @@ var version = "dev"
 func main() {
 	p := sdk.New("velero-plugins", version)
 	cluster := kube.New(func() (*rest.Config, error) { return kube.LoadConfig(os.Args[1:]) })
-	register(p, newActions(cluster))
+	a := newActions(cluster)
+	register(p, a)
+	p.Command(cleanImagesCommand, cleanImagesAbout, a.cleanImages(os.Stdout))
 	p.Main()
 }

@@ -40,7 +40,7 @@ func TestTable(t *testing.T) {
 08-deploymentconfig-backup 08-deploymentconfig-restore 09-replicationcontroller-backup 09-replicationcontroller-restore 10-job-restore
 11-daemonset-restore 12-replicaset-restore 13-deployment-restore 14-statefulset-restore 15-service-restore 16-cronjob-restore
 17-buildconfig-restore 18-secret-restore 19-is-backup 19-is-restore 20-SCC-restore 21-role-bindings-restore 22-cluster-role-bindings-restore
-23-imagetag-restore 24-horizontalpodautoscaler-restore 25-configmap-backup 25-configmap-restore 26-nonadmin-restore 27-image-trigger-restore`
+23-imagetag-restore 24-horizontalpodautoscaler-restore 25-configmap-backup 25-configmap-restore 26-nonadmin-restore 27-image-trigger-restore 28-is-delete`
 	var got []string
 	for _, action := range offline(t).table() {
 		got = append(got, strings.TrimSuffix(action.name, "-plugin"))

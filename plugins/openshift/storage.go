@@ -42,10 +42,23 @@ func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
 		if err != nil {
 			return storage{}, nil, err
 		}
+		if err := answers(ctx, bucket); err != nil {
+			_ = bucket.Close()
+			return storage{}, nil, err
+		}
 		slog.Info("a bucket for images is open", "bucket", found.Location.Bucket,
 			"backupStorageLocation", found.Location.Name, "credential", found.From)
 		return storage{bucket, found.Location}, func() { _ = bucket.Close() }, nil
 	}
+}
+
+// answers finds out whether the bucket lets the plugin in, so that a credential
+// which is not accepted is told of once.
+func answers(ctx context.Context, bucket objectstore.Bucket) error {
+	for _, err := range bucket.List(ctx, "docker/registry/") {
+		return err
+	}
+	return nil
 }
 
 // veleroNamespace is where Velero's own objects are.

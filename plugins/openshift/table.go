@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
@@ -30,6 +31,7 @@ type actions struct {
 	converted   kube.Memo[conversions]
 	storages    pool[storage]
 	routes      pool[imageRoute]
+	cleaners    pool[*layout.Cleaner]
 }
 
 func newActions(cluster *kube.Cluster) *actions {
@@ -89,6 +91,7 @@ func (a *actions) table() []action {
 		restores("26-nonadmin-restore-plugin", a.restoreNonAdmin, nonAdmin...),
 		operating("27-image-trigger-restore-plugin", imageTriggers{a},
 			"deployments.apps", "statefulsets.apps", "daemonsets.apps", "cronjobs", "jobs"),
+		deletes("28-is-delete-plugin", a.deleteImageStream, "imagestreams"),
 	}
 }
 
@@ -117,6 +120,8 @@ func register(p *sdk.Plugin, a *actions) {
 			p.BackupItemAction(name, implementation)
 		case sdk.RestoreItemAction:
 			p.RestoreItemAction(name, implementation)
+		case sdk.DeleteItemAction:
+			p.DeleteItemAction(name, implementation)
 		case sdk.ItemBlockAction:
 			p.ItemBlockAction(name, implementation)
 		}

@@ -1,0 +1,430 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/minio/minio-go/v7"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
+	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+)
+
+// TestImages is about images that really go from a registry to a bucket and
+// back.
+func TestImages(t *testing.T) {
+	t.Run("round trip", testRoundTrip)
+	t.Run("pruned history", testPrunedHistory)
+	t.Run("present streams", testPresentStreams)
+	t.Run("schema 1", testSchema1)
+	t.Run("migration", testMigration)
+	t.Run("workers", testImageWorkers)
+	t.Run("deleted backups", testDeletedBackups)
+	t.Run("API calls", testImageRequests)
+	t.Run("credentials", testImageCredentials)
+	t.Run("registry access", testRegistryAccess)
+}
+
+// fill gives the site's namespace an image stream with all that can be in one,
+// and returns the digests of its images.
+func (s *imageSite) fill() (old, current, index string) {
+	s.t.Helper()
+	s.create(fmt.Sprintf(`{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: %s, labels: {team: shop}, annotations: {note: x}},
+spec: {lookupPolicy: {local: true}, tags: [{name: v1, annotations: {description: d}}, {name: ext, from: {kind: DockerImage, name: quay.io/x/y:1}},
+  {name: stable, from: {kind: ImageStreamTag, name: "app:v1"}}]}}`, s.namespace))
+	old = s.push("app:v1", s.image(1))
+	current = s.push("app:v1", s.image(2)) // shares a layer with the old one
+	layer, err := sampleimage.Layer(3, 20_000)
+	s.must(err)
+	four, err := sampleimage.OCI().Index(100, 10_000, layer)
+	s.must(err)
+	index = s.push("app:multi", four)
+	s.addTags(s.namespace, "app", fmt.Sprintf(`[{tag: stable, items: [{image: %[2]q, dockerImageReference: "%[1]s@%[2]s"}]},
+{tag: ext, items: [{image: "%[3]s", dockerImageReference: "quay.io/x/y@%[3]s"}]}]`, s.registry.Host+"/"+s.namespace+"/app", current, sum("d")))
+	return old, current, index
+}
+
+// addTags adds to the tags of a stream's status what only OpenShift itself
+// would.
+func (s *imageSite) addTags(namespace, name, tags string) {
+	s.t.Helper()
+	streams := s.cluster.Dynamic.Resource(imageStreams).Namespace(namespace)
+	stream, err := streams.Get(s.t.Context(), name, metav1.GetOptions{})
+	s.must(err)
+	added := listAt(object(s.t, "tags: "+tags).Object, "tags")
+	child(stream.Object, "status")["tags"] = append(listAt(stream.Object, "status", "tags"), added...)
+	_, err = streams.Update(s.t.Context(), stream, metav1.UpdateOptions{})
+	s.must(err)
+}
+
+// Images of every kind come back, in a registry that has never seen them, byte
+// for byte and with their history.
+func testRoundTrip(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	old, current, index := s.fill()
+	log := logLines(t)
+	item, err := s.backUpStream("app", s.backup("one"))
+	s.must(err)
+	summary, ok := readSummary(item)
+	if annotation(item, migrationRegistryKey) != "bsl://" || !ok || summary.Images != 3 || summary.Blobs != 3+3+9 || summary.Copied != 5+9 || summary.Owner == "" || summary.Missing != nil {
+		t.Errorf("the backup says %s", annotation(item, imageCopyKey))
+	}
+	for _, image := range []string{old, current, index} {
+		if !strings.Contains(log(), "digest="+image) {
+			t.Errorf("there is no line about %s", image)
+		}
+	}
+	repository := "docker/registry/v2/repositories/" + s.namespace + "/app/_manifests/tags/"
+	tags := s.keys(repository)
+	if len(tags) != 4 || s.read(repository+"v1/current/link") != current || s.read(repository+"multi/current/link") != index {
+		t.Errorf("tags in the bucket: %v", tags)
+	}
+	s.checkSecondBackup(summary)
+
+	target := s.otherRegistry()
+	copied := s.cluster.NewNamespace(t)
+	result, err := s.restoreStream(item, target, s.restore("r", "one", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, copied)))
+	if err != nil || !result.Skip {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	restored := s.stream(copied, "app")
+	if want := history(item, "v1"); !slices.Equal(history(restored, "v1"), want) || len(want) != 2 {
+		t.Errorf("history of v1: %v, want %v", history(restored, "v1"), want)
+	}
+	if got := history(restored, "multi"); !slices.Equal(got, []string{index}) || history(restored, "latest") != nil || history(restored, "stable") != nil {
+		t.Errorf("tags: %v", restored.Object["status"])
+	}
+	mustEqual(t, "spec", &unstructured.Unstructured{Object: fieldsAt(restored.Object, "spec")}, &unstructured.Unstructured{Object: fieldsAt(item.Object, "spec")})
+	if label(restored, "team") != "shop" || label(restored, veleroRestoreLabel) != "r" || label(restored, veleroBackupLabel) != "one" || annotation(restored, "note") != "x" ||
+		hasAnnotation(restored, imageCopyKey) || hasAnnotation(restored, migrationRegistryKey) {
+		t.Errorf("metadata: %v", restored.Object["metadata"])
+	}
+	for _, digest := range []string{old, current} {
+		pulled, err := s.pull(target, copied+"/app", digest)
+		s.must(err)
+		image, err := pulled.Image()
+		s.must(err)
+		s.must(validate.Image(image))
+	}
+	pulled, err := s.pull(target, copied+"/app", index)
+	s.must(err)
+	four, err := pulled.ImageIndex()
+	s.must(err)
+	s.must(validate.Index(four))
+}
+
+func unchanged(*rest.Config) {}
+
+// checkSecondBackup takes another backup, for which no blob must be read.
+func (s *imageSite) checkSecondBackup(first copySummary) {
+	s.t.Helper()
+	s.registry.ResetCounts()
+	item, err := s.backUpStream("app", s.backup("two"))
+	s.must(err)
+	again, _ := readSummary(item)
+	if again.Images != first.Images || again.Blobs != first.Blobs || again.Copied != 0 || again.Bytes != 0 || again.Owner == first.Owner {
+		s.t.Errorf("second backup: %+v", again)
+	}
+	for request, n := range s.registry.Counts().Requests {
+		if request.Resource == openshift.Blobs || request.Resource == openshift.Manifests {
+			s.t.Errorf("second backup: %d requests %s for %s", n, request.Method, request.Resource)
+		}
+	}
+}
+
+// otherRegistry is that of another cluster.
+func (s *imageSite) otherRegistry() *openshift.Registry {
+	s.t.Helper()
+	backend, err := servers.StartRegistry(s.t.Context(), stack.RegistryOptions{})
+	s.must(err)
+	s.t.Cleanup(backend.Stop)
+	other := s.newRegistry(backend)
+	maps := s.cluster.Kubernetes.CoreV1().ConfigMaps(s.velero)
+	published, err := maps.Get(s.t.Context(), "openshift-service-ca.crt", metav1.GetOptions{})
+	s.must(err)
+	published.Data["service-ca.crt"] += string(other.CAPEM)
+	_, err = maps.Update(s.t.Context(), published, metav1.UpdateOptions{})
+	s.must(err)
+	return other
+}
+
+// What the registry no longer has is left out if it is history, and an error if
+// it is not.
+func testPrunedHistory(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	s.push("app:v1", s.image(1))
+	reference := s.registry.Host + "/" + s.namespace + "/app@"
+	stream := s.stream(s.namespace, "app")
+	v1 := slices.Collect(each(listAt(stream.Object, "status", "tags")))[0]
+	v1["items"] = append(listAt(v1, "items"), fields{"image": sum("b").String(), "dockerImageReference": reference + sum("b").String()})
+	log := logLines(t)
+	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
+	_, err := backup.Backup(t.Context(), stream, sdk.NewBackup(asJSON(t, s.backup("pruned"))))
+	s.must(err)
+	if summary, _ := readSummary(stream); summary.Images != 1 || len(summary.Missing) != 1 || summary.Missing[0] != sum("b") {
+		t.Errorf("summary %+v", summary)
+	}
+	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), reference+sum("b").String()) {
+		t.Errorf("the log says\n%s", log())
+	}
+	// The backup is restored as far as it goes.
+	target, into := s.otherRegistry(), s.cluster.NewNamespace(t)
+	_, err = s.restoreStream(stream, target, s.restore("pruned", "pruned", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into)))
+	s.must(err)
+	if got := history(s.stream(into, "app"), "v1"); len(got) != 1 {
+		t.Errorf("history: %v", got)
+	}
+
+	v1["items"] = slices.Insert(listAt(v1, "items"), 0, any(fields{"image": sum("c").String(), "dockerImageReference": reference + sum("c").String()}))
+	before := stream.DeepCopy()
+	_, err = backup.Backup(t.Context(), stream, sdk.NewBackup(asJSON(t, s.backup("broken"))))
+	if !codeImageMissing.Is(err) || !strings.Contains(err.Error(), sum("c").String()) || !strings.Contains(err.Error(), "tag v1") {
+		t.Errorf("without a current image: %v", err)
+	}
+	mustEqual(t, "failed", stream, before)
+	_, err = s.restoreStream(stream, target, s.restore("broken", "pruned", fmt.Sprintf(", existingResourcePolicy: update, namespaceMapping: {%s: %s}", s.namespace, into)))
+	if !codeImageMissing.Is(err) || !strings.Contains(err.Error(), sum("c").String()) {
+		t.Errorf("restore without a current image: %v", err)
+	}
+}
+
+// A stream that is there keeps its tags, unless the restore is to update.
+func testPresentStreams(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	one, two := s.push("app:v1", s.image(1)), s.push("app:v2", s.image(2))
+	item, err := s.backUpStream("app", s.backup("b"))
+	s.must(err)
+	s.push("app:v1", s.image(7))
+	changed := s.stream(s.namespace, "app")
+	fieldsAt(changed.Object, "status")["tags"] = listAt(changed.Object, "status", "tags")[:1]
+	removeAnnotation(changed, backupRegistryHostKey)
+	_, err = s.cluster.Dynamic.Resource(imageStreams).Namespace(s.namespace).Update(t.Context(), changed, metav1.UpdateOptions{})
+	s.must(err)
+	now := history(changed, "v1")[0]
+
+	log := logLines(t)
+	_, err = s.restoreStream(item, s.registry, s.restore("keep", "b", ""))
+	s.must(err)
+	kept := s.stream(s.namespace, "app")
+	if history(kept, "v1")[0] != now || !slices.Equal(history(kept, "v2"), []string{two}) || hasAnnotation(kept, imageCopyKey) {
+		t.Errorf("kept: %v", kept.Object)
+	}
+	if warning := log(); !strings.Contains(warning, "level=WARN") || !strings.Contains(warning, "inBackup="+one) || !strings.Contains(warning, "inCluster="+now) {
+		t.Errorf("the log says\n%s", warning)
+	}
+	_, err = s.restoreStream(item, s.registry, s.restore("update", "b", ", existingResourcePolicy: update"))
+	s.must(err)
+	if updated := s.stream(s.namespace, "app"); history(updated, "v1")[0] != one {
+		t.Errorf("updated: %v", history(updated, "v1"))
+	}
+}
+
+// An image of schema 1 gets another digest, which the stream and the workloads
+// have, too.
+func testSchema1(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	layer, err := sampleimage.Layer(1, 10_000)
+	s.must(err)
+	plain, err := sampleimage.Docker().Image(layer)
+	s.must(err)
+	s.push("app:new", plain)
+	image, err := sampleimage.NewSchema1(s.namespace+"/app", "old", layer)
+	s.must(err)
+	s.must(s.registry.ServeSchema1(t.Context(), s.namespace+"/app", "old", image))
+	item, err := s.backUpStream("app", s.backup("b"))
+	s.must(err)
+	summary, _ := readSummary(item)
+	converted := summary.Converted[image.Digest]
+	if converted == "" || !slices.Equal(history(item, "old"), []string{converted.String()}) || !strings.Contains(asYAML(t, item), "app@"+converted.String()) {
+		t.Fatalf("the backup says %s: %v", annotation(item, imageCopyKey), item.Object["status"])
+	}
+	target, into := s.otherRegistry(), s.cluster.NewNamespace(t)
+	restore := s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))
+	_, err = s.restoreStream(item, target, restore)
+	s.must(err)
+	if got := history(s.stream(into, "app"), "old"); !slices.Equal(got, []string{converted.String()}) {
+		t.Errorf("restored: %v", got)
+	}
+	pod := func(image string) string {
+		return fmt.Sprintf(`{kind: Deployment, metadata: {name: a, namespace: %s, annotations: {openshift.io/backup-registry-hostname: %q, openshift.io/restore-registry-hostname: %q}},
+spec: {template: {spec: {containers: [{image: %q}]}}}}`, s.namespace, s.registry.Host, target.Host, image)
+	}
+	s.requests.take()
+	restoreCases(t, s.actions, "13-deployment", []restoreCase{
+		{what: "no digest", item: pod(s.registry.Host + "/" + s.namespace + "/app:old"), restore: restore, want: pod(target.Host + "/" + into + "/app:old")},
+	})
+	if sent := s.requests.take(); len(sent) > 0 {
+		t.Errorf("an image without a digest took the requests %v", sent)
+	}
+	restoreCases(t, s.actions, "13-deployment", []restoreCase{
+		{what: "converted", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + image.Digest.String()), restore: restore,
+			want: pod(target.Host + "/" + into + "/app@" + converted.String())},
+		{what: "another digest", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + sum("a").String()), restore: restore,
+			want: pod(target.Host + "/" + into + "/app@" + sum("a").String())},
+	})
+	// Where the bucket is not to be had, workloads are restored all the same.
+	log := logLines(t)
+	for range 3 {
+		restoreCases(t, s.actions, "13-deployment", []restoreCase{
+			{what: "no backup", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + image.Digest.String()), restore: s.restore("gone", "gone", ""),
+				want: pod(target.Host + "/" + s.namespace + "/app@" + image.Digest.String())},
+		})
+	}
+	if n := strings.Count(log(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings in\n%s", n, log())
+	}
+}
+
+// A migration goes through a registry that lets everybody in.
+func testMigration(t *testing.T) {
+	s := newImageSite(t, unchanged, map[string]string{imagesSetting: "false"})
+	old := s.push("app:v1", s.image(1))
+	current := s.push("app:v1", s.image(2))
+	between, err := servers.StartRegistry(t.Context(), stack.RegistryOptions{TLS: true})
+	s.must(err)
+	t.Cleanup(between.Stop)
+	metadata := ", labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: '" + between.Host + "'}"
+	item, err := s.backUpStream("app", s.backup("b", metadata))
+	s.must(err)
+	if summary, _ := readSummary(item); annotation(item, migrationRegistryKey) != between.Host || summary.Images != 2 || summary.Owner != "" {
+		t.Errorf("the backup says %v", item.GetAnnotations())
+	}
+	if found := s.keys(""); len(found) != 0 {
+		t.Errorf("in the bucket: %v", found)
+	}
+	target, into := s.otherRegistry(), s.cluster.NewNamespace(t)
+	restore := s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))
+	restore = strings.Replace(restore, "{name: r,", "{name: r"+metadata+",", 1)
+	_, err = s.restoreStream(item, target, restore)
+	s.must(err)
+	if got := history(s.stream(into, "app"), "v1"); !slices.Equal(got, []string{current, old}) {
+		t.Errorf("restored: %v", got)
+	}
+}
+
+// Workers that back up streams with the same images copy each blob once, and
+// leave nothing open behind.
+func testImageWorkers(t *testing.T) {
+	const workers = 20
+	s := newImageSite(t, unchanged, nil)
+	image := s.image(1)
+	for i := range workers {
+		s.push(fmt.Sprintf("app%d:v1", i), image)
+	}
+	backup := s.backup("b")
+	s.requests.take()
+	s.registry.ResetCounts()
+	var copied sync.Map
+	var done sync.WaitGroup
+	for i := range workers {
+		item := s.stream(s.namespace, fmt.Sprintf("app%d", i))
+		done.Go(func() {
+			_, err := find[sdk.BackupItemAction](t, s.actions, "19-is-backup").Backup(t.Context(), item, sdk.NewBackup(asJSON(t, backup)))
+			if err != nil {
+				t.Error(err)
+			}
+			summary, _ := readSummary(item)
+			copied.Store(i, summary.Copied)
+		})
+	}
+	done.Wait()
+	total := 0
+	copied.Range(func(_, n any) bool { total += n.(int); return true })
+	if reads := s.registry.Counts().Requests[openshift.Request{Method: http.MethodGet, Resource: openshift.Blobs}]; total != 3 || reads != 3 {
+		t.Errorf("%d blobs were copied with %d requests, want 3", total, reads)
+	}
+	if sent := s.requests.take(); len(sent) > 10 {
+		t.Errorf("%d streams took the requests %v", workers, sent)
+	}
+}
+
+// The images of a backup go when it is deleted and no other needs them.
+func testDeletedBackups(t *testing.T) {
+	s := newImageSite(t, unchanged, map[string]string{graceSetting: "1ms"})
+	old := s.push("app:v1", s.image(1))
+	client, err := s.minio.Client(s.minio.Endpoint)
+	s.must(err)
+	backUp := func(name string) (*unstructured.Unstructured, string) {
+		backup := s.backup(name)
+		item, err := s.backUpStream("app", backup)
+		s.must(err)
+		_, err = client.PutObject(t.Context(), s.bucket, "velero/backups/"+name+"/velero-backup.json", strings.NewReader("{}"), 2, minio.PutObjectOptions{})
+		s.must(err)
+		return item, backup
+	}
+	first, firstBackup := backUp("first")
+	current := s.push("app:v1", s.image(10))
+	second, secondBackup := backUp("second")
+
+	remove := func(item *unstructured.Unstructured, backup string) {
+		t.Helper()
+		s.must(find[sdk.DeleteItemAction](t, s.actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(asJSON(t, backup))))
+	}
+	blob := func(digest string) int { return len(s.keys("blobs/sha256/" + digest[7:9] + "/" + digest[7:])) }
+	stranger := second.DeepCopy()
+	removeAnnotation(stranger, imageCopyKey)
+	remove(stranger, secondBackup)
+	s.set(map[string]string{graceSetting: "1ms", cleanupSetting: "false"})
+	remove(second, secondBackup)
+	s.set(map[string]string{graceSetting: "1ms"})
+	if entries := s.keys("oadp/refs/"); len(entries) != 3 {
+		t.Errorf("entries while nothing is released: %v", entries)
+	}
+	list := func(args ...string) string {
+		t.Helper()
+		var out strings.Builder
+		s.must(s.cleanImages(&out)(t.Context(), append(args, "--location", "default", "--namespace", s.velero)))
+		return out.String()
+	}
+	if text := list("--dry-run"); !strings.Contains(text, "2 images in the index, 0 to go") || strings.Count(text, "backup "+s.velero+"/second") != 2 {
+		t.Errorf("listed:\n%s", text)
+	}
+	// The image goes with a deletion that comes after the time of grace.
+	s.must(stack.Await(t.Context(), func() error {
+		remove(second, secondBackup)
+		if blob(current) != 0 || blob(old) != 1 {
+			return fmt.Errorf("after the second backup: %v", s.keys("blobs"))
+		}
+		return nil
+	}))
+	s.set(map[string]string{graceSetting: "1h"})
+	s = *s.again(t)
+	s.set(map[string]string{graceSetting: "1h"})
+	remove(first, firstBackup)
+	remove(first, firstBackup) // again
+	if blob(old) != 1 || len(s.keys("oadp/refs/")) != 0 {
+		t.Errorf("in the time of grace: %v", s.keys("docker"))
+	}
+	if text := list(); !strings.Contains(text, "stays  "+old) || !strings.Contains(text, "removed: 0 images") {
+		t.Errorf("listed:\n%s", text)
+	}
+	s.set(map[string]string{graceSetting: "1ms"})
+	if text := list("--dry-run"); !strings.Contains(text, "goes   "+old) || !strings.Contains(text, "1 to go") || blob(old) != 1 {
+		t.Errorf("listed:\n%s", text)
+	}
+	s.must(stack.Await(t.Context(), func() error {
+		if text := list(); !strings.Contains(text, "removed: 1 images, 4 blobs") {
+			return fmt.Errorf("listed:\n%s", text)
+		}
+		return nil
+	}))
+	if left := s.keys("docker/"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	// Nothing of a deletion fails for what cannot be reached.
+	log := logLines(t)
+	item := second.DeepCopy()
+	s.must(find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(asJSON(t, s.backupAt("gone", "third")))))
+	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), "LOCATION_MISSING") {
+		t.Errorf("the log says\n%s", log())
+	}
+}
