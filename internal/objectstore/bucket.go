@@ -44,5 +44,5 @@ type BucketCloser interface {
 type Object struct {
 	Key      string
 	Size     int64     // bytes
-	Modified time.Time // by the server's clock
+	Modified time.Time // by the server's clock; Stat may leave out the fraction of a second
 }

@@ -56,6 +56,12 @@ func TestMemoryOfManyUploads(t *testing.T) {
 	if peak-before > allowed {
 		t.Errorf("%d MiB of memory, allowed are %d", (peak-before)/mib, allowed/mib)
 	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if freed := peak - resident(t); freed < 40*mib {
+		t.Errorf("%d MiB are freed at the end", freed/mib)
+	}
 }
 
 // resident returns the memory of this process that is not of a file, in bytes.

@@ -155,6 +155,7 @@ func inMemory(body io.Reader, limit int) (content []byte, ok bool) {
 func (u *upload[T]) multipart(first []byte) error {
 	u.begin = sync.OnceValue(func() error { return beginWithGrace(u.ctx, u.target.Begin) })
 	err := u.allParts(first)
+	u.returnBuffers() // others need them while the store puts the object together
 	if beginErr := u.begin(); beginErr != nil {
 		return beginErr
 	}
