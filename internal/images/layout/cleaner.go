@@ -151,12 +151,13 @@ func (c *Cleaner) begin(ctx context.Context) (*sweep, error) {
 		s.end(ctx)
 		return nil, err
 	}
-	o, err := c.bucket.Stat(ctx, s.key)
-	if err != nil {
-		s.end(ctx)
-		return nil, err
+	for o, err := range c.bucket.List(ctx, s.key) { // with times as exact as those of other lists
+		if err != nil {
+			s.end(ctx)
+			return nil, err
+		}
+		s.now = o.Modified
 	}
-	s.now = o.Modified
 	return s, nil
 }
 

@@ -43,6 +43,7 @@ func TestModel(t *testing.T) {
 				w := newWorld(t, pool, seed)
 				w.run(1000)
 				w.finish()
+				w.stop()
 			})
 		})
 	}
@@ -379,10 +380,15 @@ func (w *world) writeForeign(repository string, image *simple) {
 }
 
 // atWork reports whether somebody is between a look at what the other writer is
-// about to write and what follows from the look.
+// about to write and what follows from the look, or has just marked it.
 func (w *world) atWork(f *writer) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for key, o := range w.bucket.objects {
+		if strings.HasPrefix(key, marksRoot) && strings.HasSuffix(key, "/"+f.repository) && w.bucket.clock().Sub(o.modified) < time.Second {
+			return true
+		}
+	}
 	return slices.ContainsFunc(w.waiting, func(q *question) bool {
 		switch r := q.request; r.method {
 		case "Delete":
@@ -414,6 +420,9 @@ func (s *simple) all() map[digest.Digest]string {
 func (w *world) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.t.Failed() {
+		return
+	}
 	for _, b := range w.backups {
 		if b.given {
 			continue
@@ -466,19 +475,29 @@ func (w *world) find(d digest.Digest) *simple {
 	return search(w.pool)
 }
 
-// fail shows the last requests. The mutex is held.
+// fail shows the last requests.
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
 	w.t.Errorf(format, args...)
 	for _, r := range w.bucket.requests[max(0, len(w.bucket.requests)-40):] {
 		w.t.Log(r.method, r.key)
 	}
-	w.t.FailNow()
+}
+
+// stop lets nobody go on.
+func (w *world) stop() {
+	for len(w.alive) > 0 {
+		w.crash(w.anybody())
+		synctest.Wait()
+	}
 }
 
 // finish lets everybody end, deletes all backups and cleans up. If nobody has
 // crashed and nobody else has written, nothing is left.
 func (w *world) finish() {
+	if w.t.Failed() {
+		return
+	}
 	w.settle()
 	for _, uid := range slices.Sorted(maps.Keys(w.backups)) {
 		if b := w.backups[uid]; !b.given {

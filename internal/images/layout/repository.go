@@ -154,11 +154,15 @@ func (t *Tree) linkRevision(ctx context.Context, r *repository, d digest.Digest)
 	}
 	// The view may be as old as the upload of a large image, and somebody else's
 	// link must not get our mark.
-	_, err = t.bucket.Stat(ctx, key)
-	mine := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !mine {
+	o, err := t.bucket.Stat(ctx, key)
+	switch {
+	case err == nil && o.Size == int64(len(d)):
+		r.setRight(key)
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
+	mine := err != nil
 	if err := t.putLink(ctx, key, d); err != nil {
 		return err
 	}
