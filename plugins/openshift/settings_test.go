@@ -24,7 +24,7 @@ func TestGuide(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		skipImageCopyKey, disableImageCopyKey, skipBuildConfigMapKey, disconnectedLabel, replicasModifiedLabel,
+		skipImageCopyKey, disableImageCopyKey, imageCopyKey, migrationRegistryKey, skipBuildConfigMapKey, disconnectedLabel, replicasModifiedLabel,
 		originalReplicasKey, originalPausedKey, pausedTriggersLabel, originalTriggersKey, triggersWaitKey,
 	} {
 		if !strings.Contains(guide, "`"+key) {
