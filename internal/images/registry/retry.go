@@ -46,7 +46,7 @@ func (c *Client) attempt(ctx context.Context, what string, work func() error) er
 		}
 		wait := max(jitter(delay), c.wire.throttle.rest())
 		delay = min(2*delay, maxPause)
-		c.log.Warn("a request to the registry failed and is repeated", "attempt", tries, "pause", wait.String(), "error", failure.Error())
+		c.log.Info("a request to the registry failed and is repeated", "attempt", tries, "pause", wait.String(), "error", failure.Error())
 		if err := c.pause(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

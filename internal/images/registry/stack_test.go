@@ -147,7 +147,7 @@ func TestBlobIsSentOnce(t *testing.T) {
 
 // Memory does not depend on the size of a blob.
 func TestMemory(t *testing.T) {
-	registry := servers.Registry(t)
+	registry := startRegistry(t, stack.RegistryOptions{})
 	c, _ := newClient(t, Config{Host: registry.Host})
 	const size = 64 << 20
 	zeros := func() io.Reader { return io.LimitReader(zero{}, size) }
