@@ -35,6 +35,8 @@ func TestEverythingIsLostAndRestored(t *testing.T) {
 		t.Errorf("converted images: %v, want %s alone", converted, shop.old.Schema1.Digest)
 	}
 
+	shop.mustBeServed(ctx, t, w.newStranger(ctx, t, bucket), converted)
+
 	must(t, w.one.loseImages(ctx))
 	must(t, w.one.cluster.DeleteNamespace(ctx, "shop"))
 	restore(ctx, t, w.velero, "story-here", "story", nil)
@@ -61,6 +63,35 @@ func TestEverythingIsLostAndRestored(t *testing.T) {
 	must(t, velero.AwaitBackup(ctx, "story", true))
 	restore(ctx, t, velero, "story-there", "story", map[string]any{"shop": "market"})
 	shop.mustBeBack(ctx, t, two, "market", converted)
+
+	must(t, velero.DeleteBackup(ctx, "story"))
+	if left := contents(w.tree(ctx, t, bucket)); len(left) != 0 {
+		t.Errorf("the deletion of the backup has left %q", left)
+	}
+	mustNotPanic(t, velero, 0)
+}
+
+// mustBeServed pulls all images of a backup, by digest and by tag, from a stock
+// registry with its storage in the bucket.
+func (a shop) mustBeServed(ctx context.Context, t *testing.T, registry *stranger, converted map[digest.Digest]digest.Digest) {
+	t.Helper()
+	for stream, tags := range sorted(a.pushed) {
+		repository := registry.Host + "/" + a.namespace + "/" + stream
+		for tag, images := range sorted(tags) {
+			for _, image := range images {
+				mustBeTheSame(t, repository, image, converted[digestOf(t, image)], remote.WithContext(ctx))
+			}
+			to, err := name.NewTag(repository + ":" + tag)
+			must(t, err)
+			current, err := remote.Get(to, remote.WithContext(ctx))
+			must(t, err)
+			if want := a.wanted(t, stream, converted)[tag][0]; current.Digest.String() != want.String() {
+				t.Errorf("stock registry: %s is %s, want %s", to, current.Digest, want)
+			}
+		}
+	}
+	// Where a stream says that the image is elsewhere, older plugins look there.
+	registry.mustServe(ctx, t, a.namespace+"-tools/base", a.pushed["base"]["1"]...)
 }
 
 // conversions are the digests that images of schema 1 have in a bucket.
@@ -85,7 +116,7 @@ func (a shop) mustBeBack(ctx context.Context, t *testing.T, s *site, namespace s
 				t.Errorf("%s:%s names %q, want %q", stream, tag, now[tag], want)
 			}
 			for _, image := range tags[tag] {
-				mustBeTheSame(ctx, t, s, namespace+"/"+stream, image, converted[digestOf(t, image)])
+				mustBeTheSame(t, s.registry.Host+"/"+namespace+"/"+stream, image, converted[digestOf(t, image)], s.options(ctx)...)
 			}
 		}
 	}
@@ -94,18 +125,18 @@ func (a shop) mustBeBack(ctx context.Context, t *testing.T, s *site, namespace s
 
 // mustBeTheSame pulls an image and compares every byte, or what it has become if
 // it had to be converted.
-func mustBeTheSame(ctx context.Context, t *testing.T, s *site, repository string, image artifact, converted digest.Digest) {
+func mustBeTheSame(t *testing.T, repository string, image artifact, converted digest.Digest, options ...remote.Option) {
 	t.Helper()
-	from, err := name.NewRepository(s.registry.Host + "/" + repository)
+	from, err := name.NewRepository(repository)
 	must(t, err)
 	old, isOld := image.(schema1)
 	if !isOld {
-		if err := compare(from, image, s.options(ctx)); err != nil {
+		if err := compare(from, image, options); err != nil {
 			t.Error(err)
 		}
 		return
 	}
-	found, err := remote.Image(from.Digest(converted.String()), s.options(ctx)...)
+	found, err := remote.Image(from.Digest(converted.String()), options...)
 	must(t, err)
 	if err := validate.Image(found); err != nil {
 		t.Errorf("%s@%s: %v", from, converted, err)
@@ -116,7 +147,7 @@ func mustBeTheSame(ctx context.Context, t *testing.T, s *site, repository string
 		t.Errorf("%s@%s has %d layers", from, converted, len(layers))
 	}
 	for _, layer := range old.layers {
-		if err := compareBlob(from, layer, s.options(ctx)); err != nil {
+		if err := compareBlob(from, layer, options); err != nil {
 			t.Error(err)
 		}
 	}

@@ -85,7 +85,7 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 	}
 	velero, err := servers.StartVelero(ctx, s.cluster, stack.VeleroOptions{
 		Plugins: []string{aws, cases.BuiltPlugin("../../..", "velero-plugins")},
-		Env: []string{"KUBECONFIG=" + who.kubeconfig, "OPENSHIFT_IMAGESTREAM_BACKUP=true",
+		Env: []string{"KUBECONFIG=" + who.kubeconfig, imagesEnv,
 			"OADP_IMAGE_GC_GRACE=1ms", "AWS_MAX_ATTEMPTS=3"},
 	})
 	if err != nil {

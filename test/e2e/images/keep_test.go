@@ -1,0 +1,98 @@
+package images
+
+import (
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/opencontainers/go-digest"
+
+	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
+	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
+	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+)
+
+// TestNothingIsKeptTwiceOrTooLong backs up the same images twice, deletes one
+// backup after the other, and looks each time at what the bucket keeps. A stock
+// registry keeps images in it, too.
+func TestNothingIsKeptTwiceOrTooLong(t *testing.T) {
+	ctx := newContext(t)
+	s := newScene(ctx, t, "keep")
+	from := s.logEnd(t)
+	a := newApp(ctx, t, s.one, "keep", 7000, 3, smallLayer)
+
+	// An image that shares a layer with those of the app, and one of these, which
+	// the backups find in the bucket.
+	stranger := s.newStranger(ctx, t, s.bucket)
+	other, err := mutate.AppendLayers(a.images[0], made[v1.Layer](t)(sampleimage.Layer(7100, smallLayer)))
+	must(t, err)
+	stranger.push(ctx, t, "other/thing", "1", other)
+	stranger.push(ctx, t, "keep/app", "v1", a.images[0])
+	before := s.tree(ctx, t, s.bucket)
+
+	s.one.registry.ResetCounts()
+	backup(ctx, t, s.velero, "keep-1", s.location, a.namespace)
+	first, sent := s.imageRequests(), s.one.registry.Counts().Sent
+	if sent < smallLayer {
+		t.Fatalf("the first backup has read only %d bytes of blobs: the test proves nothing", sent)
+	}
+	s.one.registry.ResetCounts()
+	backup(ctx, t, s.velero, "keep-2", s.location, a.namespace)
+	counts := s.one.registry.Counts()
+	if counts.Sent != 0 || counts.Requests[fakes.Request{Method: http.MethodGet, Resource: fakes.Blobs}] != 0 {
+		t.Errorf("the second backup has read %d bytes of blobs", counts.Sent)
+	}
+	second := s.imageRequests() - first
+	t.Logf("requests to the bucket: %d, then %d; to the registry in the second backup: %v", first, second, counts.Requests)
+	if asked := sum(counts.Requests); asked > len(a.images) || second > first {
+		t.Errorf("the second backup has made %d requests to the registry and %d to the bucket, the first %d", asked, second, first)
+	}
+
+	must(t, s.velero.DeleteBackup(ctx, "keep-1"))
+	s.tree(ctx, t, s.bucket)
+	must(t, s.one.loseImages(ctx))
+	restore(ctx, t, s.velero, "keep", "keep-2", map[string]any{"keep": "keep-back"})
+	a.mustBeBack(ctx, t, s.one, "keep-back")
+
+	must(t, s.velero.DeleteBackup(ctx, "keep-2"))
+	after := s.tree(ctx, t, s.bucket)
+	if got, want := contents(after), contents(before); !slices.Equal(got, want) {
+		t.Errorf("the bucket keeps\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := after.Keys(""); len(got) != 0 {
+		t.Errorf("the index has %q", got)
+	}
+	stranger.mustServeAll(ctx, t)
+	mustHaveCleanLog(ctx, t, s.velero, from)
+	mustNotPanic(t, s.velero, from)
+}
+
+// contents are the blobs of a bucket, and its links to images and layers.
+func contents(tree *registrytree.Tree) []string {
+	var all []string
+	add := func(what string, digests iter.Seq[digest.Digest]) {
+		for d := range digests {
+			all = append(all, what+" "+d.String())
+		}
+	}
+	add("blob", maps.Keys(tree.Blobs))
+	for name, repository := range tree.Repositories {
+		add("layer of "+name, maps.Keys(repository.Layers))
+		add("image of "+name, maps.Keys(repository.Revisions))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func sum(requests map[fakes.Request]int) int {
+	n := 0
+	for _, count := range requests {
+		n += count
+	}
+	return n
+}
