@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // An upload reads nothing but the blob, and leaves nothing in the registry if it
@@ -33,6 +35,8 @@ func TestSourceIsVerified(t *testing.T) {
 		"empty":         {bytes.NewReader(nil), CodeDamaged.Is},
 		"fails": {io.MultiReader(bytes.NewReader(blob.data[:1000]), iotest.ErrReader(broken)),
 			func(err error) bool { return errors.Is(err, broken) }},
+		"fails with a code": {iotest.ErrReader(&fault.Error{Code: CodeFailed, What: "reading"}),
+			func(err error) bool { return CodeFailed.Is(err) && strings.Count(err.Error(), "; fix:") == 1 }},
 	} {
 		for _, size := range []int64{blob.Size, -1} {
 			client, paused := newClient(t, Config{Host: s.host})
