@@ -19,7 +19,9 @@ func (c *Cluster) Token() (string, error) {
 	if path := connection.config.BearerTokenFile; path != "" {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return "", noToken(err)
+			// For those who ask a service for something, fs.ErrNotExist would mean
+			// that the service does not have it.
+			return "", noToken(errors.New(err.Error()))
 		}
 		token = strings.TrimSpace(string(content))
 	}

@@ -1,6 +1,8 @@
 package kube_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,7 +31,7 @@ func TestToken(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if token, err := c.Token(); token != "" || !kube.CodeNoToken.Is(err) {
+	if token, err := c.Token(); token != "" || !kube.CodeNoToken.Is(err) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the file: %q, %v", token, err)
 	}
 	if token, err := withConfig(&rest.Config{BearerToken: "plain"}).Token(); err != nil || token != "plain" {
