@@ -37,7 +37,7 @@ var (
 	}
 	codeNoMigrationRegistry = fault.Code{
 		ID:      "OPENSHIFT_NO_MIGRATION_REGISTRY",
-		Meaning: "A migration does not say which registry the images go through.",
+		Meaning: "A migration does not say, or not as HOST:PORT, which registry the images go through.",
 		Fix:     "annotate the Backup and the Restore with openshift.io/migration-registry, or the Backup with migration.openshift.io/disable-image-copy=true",
 	}
 )
@@ -70,4 +70,8 @@ func imagesUnavailable(told string) error {
 
 func imageUnreadable(tag, reference string, err error) error {
 	return &fault.Error{Code: codeImageUnreadable, What: fmt.Sprintf("image %s of tag %s", reference, tag), Err: err}
+}
+
+func badMigrationRegistry(host string, err error) error {
+	return &fault.Error{Code: codeNoMigrationRegistry, What: fmt.Sprintf("images cannot go through registry %q", host), Err: err}
 }

@@ -14,13 +14,35 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// streamCopy copies the images of one stream.
+// copyOut copies the images of a stream, and writes its tags, to where images
+// are kept. None of its current images may be missing.
+func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (copySummary, error) {
+	c := r.begin(p.repository, func(image plannedImage) []string { return image.repositories })
+	if err := c.run(ctx, p); err != nil {
+		return copySummary{}, err
+	}
+	if err := errors.Join(c.missing...); err != nil {
+		return copySummary{}, err
+	}
+	c.summary.Owner = r.owner
+	return c.summary, c.tag(ctx, p)
+}
+
+// copyBack pushes the images of a stream, and its tags, into a repository. What
+// is missing does not hold up the rest.
+func (r imageRoute) copyBack(ctx context.Context, p imagePlan, repository string) error {
+	c := r.begin(repository, func(plannedImage) []string { return []string{repository} })
+	if err := c.run(ctx, p); err != nil {
+		return err
+	}
+	return errors.Join(c.push(ctx, p, repository), errors.Join(c.missing...))
+}
+
+// streamCopy is the copy of the images of one stream.
 type streamCopy struct {
-	copier *images.Copier
-	atOnce int    // images that are begun at a time
-	stream string // in logs
-	// into are the repositories that an image becomes part of.
-	into func(plannedImage) []string
+	imageRoute
+	stream string                      // in logs
+	into   func(plannedImage) []string // the repositories that an image becomes part of
 
 	mu        sync.Mutex
 	summary   copySummary
@@ -28,12 +50,15 @@ type streamCopy struct {
 	missing   []error                            // of images that must not be missing
 }
 
+func (r imageRoute) begin(stream string, into func(plannedImage) []string) *streamCopy {
+	return &streamCopy{imageRoute: r, stream: stream, into: into, manifests: map[digest.Digest]*images.Manifest{}}
+}
+
 // run copies the images of a plan. An old image that the source no longer has is
 // logged and left out. A current one is an error, which is that of missing, and
 // the others are copied all the same.
 func (c *streamCopy) run(ctx context.Context, p imagePlan) error {
 	begun := time.Now()
-	c.manifests = map[digest.Digest]*images.Manifest{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.atOnce)
 	for _, image := range p.images {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -235,5 +237,42 @@ spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
 	empty := newStream(r, object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), imagePlan{})
 	if empty.Object["spec"] != nil || label(empty, veleroRestoreLabel) != "r" {
 		t.Errorf("of nothing: %v", empty)
+	}
+}
+
+// What the API refuses since it refers to what is not there yet is created
+// without these references; what it refuses otherwise is an error.
+func TestRefusedStream(t *testing.T) {
+	const invalid = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422, "message": "spec.tags[base].from: not found"}`
+	text := func(tags string) string {
+		return "{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: shop}, spec: {tags: [" + tags + "]}}"
+	}
+	const own, foreign = "{name: v1}", "{name: base, from: {kind: ImageStreamTag, name: 'base:v1'}}"
+	for _, c := range []struct {
+		what, tags string
+		created    bool
+		requests   int
+	}{
+		{"with a foreign tag", own + ", " + foreign, true, 2},
+		{"without", own, false, 1},
+	} {
+		requests := 0
+		a := actionsAt(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests++
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if !c.created || strings.Contains(string(body), "base") {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				body = []byte(invalid)
+			}
+			_, _ = w.Write(body)
+		}))
+		err := a.createStream(t.Context(), object(t, text(c.tags)))
+		if (err == nil) != c.created || requests != c.requests {
+			t.Errorf("%s: %v after %d requests", c.what, err, requests)
+		}
 	}
 }

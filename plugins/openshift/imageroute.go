@@ -117,7 +117,7 @@ func keepIn(host string) opener[keep] {
 	return func(context.Context) (keep, func(), error) {
 		client, err := registry.New(registry.Config{Host: host, Insecure: true, Log: slog.Default()})
 		if err != nil {
-			return keep{}, nil, err
+			return keep{}, nil, badMigrationRegistry(host, err)
 		}
 		return keep{place: client}, client.Close, nil
 	}

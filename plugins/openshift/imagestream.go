@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -47,7 +46,12 @@ func (a *actions) copyOut(ctx context.Context, b *storedBackup, item *unstructur
 		return err
 	}
 	if len(plan.images) > 0 {
-		summary, err := a.copyPlan(ctx, b, plan, host, registry, describe(item))
+		route, done, err := a.routeOut(ctx, b, host, registry, describe(item))
+		if err != nil {
+			return err
+		}
+		defer done()
+		summary, err := route.copyOut(ctx, plan)
 		if err != nil {
 			return err
 		}
@@ -58,28 +62,6 @@ func (a *actions) copyOut(ctx context.Context, b *storedBackup, item *unstructur
 	}
 	annotate(item, migrationRegistryKey, registry)
 	return nil
-}
-
-func (a *actions) copyPlan(ctx context.Context, b *storedBackup, plan imagePlan, host, registry, who string) (copySummary, error) {
-	route, done, err := a.routeOut(ctx, b, host, registry, who)
-	if err != nil {
-		return copySummary{}, err
-	}
-	defer done()
-	c := streamCopy{
-		copier: route.copier,
-		atOnce: route.atOnce,
-		stream: plan.repository,
-		into:   func(image plannedImage) []string { return image.repositories },
-	}
-	if err := c.run(ctx, plan); err != nil {
-		return copySummary{}, err
-	}
-	if err := errors.Join(c.missing...); err != nil {
-		return copySummary{}, err
-	}
-	c.summary.Owner = route.owner
-	return c.summary, c.tag(ctx, plan)
 }
 
 // restoreImageStream creates an image stream and pushes its images. One without
@@ -128,17 +110,7 @@ func (a *actions) copyBack(ctx context.Context, r *restore, item *unstructured.U
 		plan, others = plan.missingIn(readStream(present))
 		warnOfOthers(stream, others)
 	}
-	target := stream.GetNamespace() + "/" + stream.GetName()
-	c := streamCopy{
-		copier: route.copier,
-		atOnce: route.atOnce,
-		stream: target,
-		into:   func(plannedImage) []string { return []string{target} },
-	}
-	if err := c.run(ctx, plan); err != nil {
-		return err
-	}
-	return errors.Join(c.push(ctx, plan, target), errors.Join(c.missing...))
+	return route.copyBack(ctx, plan, stream.GetNamespace()+"/"+stream.GetName())
 }
 
 func warnOfOthers(stream *unstructured.Unstructured, others []differing) {

@@ -29,6 +29,7 @@ func TestImageStream(t *testing.T) {
 	const (
 		plain     = "{metadata: {name: x, namespace: velero}, spec: {backupName: b}}"
 		migration = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: reg}}}"
+		odd       = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: 'reg/path'}}}"
 		nowhere   = "{metadata: {name: x, labels: {app.kubernetes.io/part-of: openshift-migration}}}"
 		disabled  = `{metadata: {name: x, annotations: {migration.openshift.io/disable-image-copy: "true"}}}`
 		skipped   = `, openshift.io/skip-image-copy: "true"`
@@ -53,6 +54,7 @@ func TestImageStream(t *testing.T) {
 		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, none},
 		{"left out before", "true", plain, streamOf(asIs, "local"), "", registrysecret.LocationMissing, none},
 		{"migration", "", migration, streamOf(toBucket, "local"), "", kube.CodeNoToken, codeNoRegistry},
+		{"migration through what is no registry", "", odd, streamOf(toBucket, "local"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
 		{"migration, left out by the stream", "", migration, streamOf(skipped, "local"), "", none, none},
 		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
 	} {
