@@ -13,62 +13,109 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
-var seed = flag.Uint64("seed", 0, "decides where the faults befall a copy; 0 is elsewhere each time")
+var seed = flag.Uint64("seed", 0, "decides at which requests faults happen; 0 is elsewhere each time")
 
-// TestFaultsInTheMiddleOfACopy breaks what a backup needs while it copies
-// images. Whatever has become of that backup, nothing in the bucket refers to
-// half a blob, the next backup is whole, and its images can be restored.
-func TestFaultsInTheMiddleOfACopy(t *testing.T) {
+// TestFaultsInABackup breaks what a backup needs while it copies images.
+// Whatever has become of that backup, nothing in the bucket refers to half a blob,
+// the next backup is whole, and its images can be restored.
+func TestFaultsInABackup(t *testing.T) {
 	ctx := newContext(t)
 	s := newScene(ctx, t, "faults")
-	random := randomness(t)
 	from := s.logEnd(t)
-
 	whole := newApp(ctx, t, s.one, "faults", 1000, 3, smallLayer)
-	before := s.imageRequests()
 	backup(ctx, t, s.velero, "faults", s.location, whole.namespace)
-	usual := s.imageRequests() - before
+	usual := s.imageRequests()
 
-	var apps []app
+	apps := []app{whole}
 	for i, b := range breakages() {
 		name := fmt.Sprintf("faults-%d", i)
 		a := newApp(ctx, t, s.one, name, 2000+100*uint64(i), 3, b.layer)
 		apps = append(apps, a)
-		// The order of requests that are sent at the same time varies.
-		n := 1 + random.IntN(usual*3/4)
-		var happened atomic.Bool
-		b.happen(ctx, s, n, func() { happened.Store(true) })
-		object, err := s.velero.Backup(ctx, name+"-broken", map[string]any{"includedNamespaces": []any{name}, "storageLocation": s.location})
-		must(t, err)
-		s.proxy.Reset()
-		s.one.registry.Heal()
-		if phase := stack.Phase(object); !happened.Load() || phase != b.want {
-			t.Errorf("%s, at request %d of %d: happened: %t; the backup is %s, want %s", b.name, n, usual, happened.Load(), phase, b.want)
-			for _, line := range complaints(ctx, t, s.velero, object) {
-				t.Log(line)
-			}
-		}
+		s.breaks(ctx, t, b, usual, func() *unstructured.Unstructured {
+			object, err := s.velero.Backup(ctx, name+"-broken", map[string]any{"includedNamespaces": []any{name}, "storageLocation": s.location})
+			must(t, err)
+			return object
+		})
 		s.tree(ctx, t, s.bucket)
 		backup(ctx, t, s.velero, name, s.location, name)
 		if t.Failed() {
 			t.Fatalf("after %s", b.name)
 		}
 	}
-
 	s.tree(ctx, t, s.bucket)
+
 	must(t, s.one.loseImages(ctx))
-	for _, a := range append(apps, whole) {
+	for _, a := range apps {
 		back := a.namespace + "-back"
 		restore(ctx, t, s.velero, back, a.namespace, map[string]any{a.namespace: back})
 		a.mustBeBack(ctx, t, s.one, back)
 	}
 	mustNotPanic(t, s.velero, from)
+}
+
+// TestFaultsInARestore breaks what a restore needs while it copies images. The
+// next one that may update what is there brings all of them back.
+func TestFaultsInARestore(t *testing.T) {
+	ctx := newContext(t)
+	s := newScene(ctx, t, "back")
+	from := s.logEnd(t)
+	a := newApp(ctx, t, s.one, "back", 4000, 3, smallLayer)
+	backup(ctx, t, s.velero, "back", s.location, a.namespace)
+	must(t, s.one.loseImages(ctx))
+	before := s.imageRequests()
+	restore(ctx, t, s.velero, "back", "back", map[string]any{"back": "back-whole"})
+	usual := s.imageRequests() - before
+
+	for i, b := range breakages() {
+		if b.layer == largeLayer {
+			continue // nothing is uploaded to the bucket
+		}
+		name := fmt.Sprintf("back-%d", i)
+		spec := map[string]any{"backupName": "back", "namespaceMapping": map[string]any{"back": name}}
+		s.breaks(ctx, t, b, usual, func() *unstructured.Unstructured {
+			object, err := s.velero.Restore(ctx, name+"-broken", spec)
+			must(t, err)
+			return object
+		})
+		if b.want != "Completed" {
+			spec["existingResourcePolicy"] = "update"
+			object, err := s.velero.Restore(ctx, name, spec)
+			must(t, err)
+			mustComplete(ctx, t, s.velero, object)
+		}
+		a.mustBeBack(ctx, t, s.one, name)
+		if t.Failed() {
+			t.Fatalf("after %s", b.name)
+		}
+	}
+	mustNotPanic(t, s.velero, from)
+}
+
+// breaks lets something break at one of the usual number of requests while a
+// backup or restore runs.
+func (s *scene) breaks(ctx context.Context, t *testing.T, b breakage, usual int, run func() *unstructured.Unstructured) {
+	t.Helper()
+	// The order of requests that are sent at the same time varies, and their
+	// number with it.
+	n := 1 + s.random.IntN(usual*3/4)
+	var happened atomic.Bool
+	b.happen(ctx, s, n, func() { happened.Store(true) })
+	object := run()
+	s.proxy.Reset()
+	s.one.registry.Heal()
+	if phase := stack.Phase(object); !happened.Load() || phase != b.want {
+		t.Errorf("%s, at request %d of %d: happened: %t; %s is %s, want %s", b.name, n, usual, happened.Load(), object.GetName(), phase, b.want)
+		for _, line := range complaints(ctx, t, s.velero, object) {
+			t.Log(line)
+		}
+	}
 }
 
 // Layers that are sent to the bucket at once and in several parts, in bytes.
@@ -77,27 +124,24 @@ const (
 	largeLayer = 12 << 20
 )
 
-func randomness(t *testing.T) *rand.Rand {
-	chosen := *seed
-	if chosen == 0 {
-		chosen = rand.Uint64()
-	}
-	t.Logf("-seed %d", chosen)
-	return rand.New(rand.NewPCG(chosen, 0))
-}
-
 // scene is the world with a bucket behind a proxy.
 type scene struct {
 	*world
 	t                *testing.T
 	bucket, location string
 	proxy            *s3proxy.Proxy
+	random           *rand.Rand
 }
 
 func newScene(ctx context.Context, t *testing.T, name string) *scene {
 	t.Helper()
 	w := theWorld(t)
-	s := &scene{world: w, t: t, bucket: w.store.NewBucket(t), location: name}
+	chosen := *seed
+	if chosen == 0 {
+		chosen = rand.Uint64()
+	}
+	t.Logf("-seed %d", chosen)
+	s := &scene{world: w, t: t, bucket: w.store.NewBucket(t), location: name, random: rand.New(rand.NewPCG(chosen, 0))}
 	s.proxy = s3proxy.NewTLS(t, w.store.TLSEndpoint, w.store.Transport())
 	location := w.location(name, s.bucket)
 	location.Config["s3Url"], location.CAPEM = s.proxy.URL, s.proxy.CAPEM
@@ -206,9 +250,10 @@ func bucketGone(times int) func(context.Context, *scene, int, func()) {
 	}
 }
 
-// registryKilled kills the registry while it sends a blob, and starts it again.
+// registryKilled kills the registry while it answers a request for a blob, and
+// starts it again.
 func registryKilled(ctx context.Context, s *scene, n int, done func()) {
-	seen, blob := 0, fakes.Requests(http.MethodGet, "/blobs/")
+	seen, blob := 0, fakes.Requests("", "/blobs/")
 	when := func(r *http.Request) bool {
 		if blob(r) {
 			seen++
