@@ -31,18 +31,25 @@ type target struct {
 	met      bool
 }
 
-// targets are judged by the workload with a stream for each image.
-func targets(r report, tags reading) []target {
-	faster := ratio(r.reference, r.first)
-	second := 100 / ratio(r.first, r.second)
-	peak := highest(slices.Concat(r.first, r.second, r.restore), func(one reading) int64 { return one.peak })
-	bytes := highest(r.second, func(one reading) int64 { return one.blobBytes })
+// targets are judged by all workloads, but for the comparison with the reference:
+// it is about image streams that do not know of each other.
+func targets(reports []report, tags reading) []target {
+	faster := ratio(reports[0].reference, reports[0].first)
+	var part float64
+	var bytes int64
+	plugin := []reading{tags}
+	for _, r := range reports {
+		part = max(part, 100*ratio(r.second, r.first))
+		bytes = max(bytes, highest(r.second, func(one reading) int64 { return one.blobBytes }))
+		plugin = slices.Concat(plugin, r.first, r.second, r.restore)
+	}
+	peak := mebibytes(highest(plugin, func(one reading) int64 { return one.peak }))
 	more := tags.api - manyStreams
 	return []target{
 		{"first backup, against the reference's way", fmt.Sprintf("%.1fx faster", faster), ">= 4x", faster >= 4},
-		{"peak memory of the plugin", fmt.Sprintf("%.0f MiB", mebibytes(peak)), "<= 100 MiB", mebibytes(peak) <= 100},
-		{"second backup, against the first", fmt.Sprintf("%.1f %%", second), "<= 5 %", second <= 5},
-		{"bytes of blobs that the second backup reads", fmt.Sprint(bytes), "0", bytes == 0},
+		{"peak memory of the plugin", fmt.Sprintf("%.0f MiB", peak), "<= 100 MiB", peak <= 100},
+		{"second backup, of the time of the first", fmt.Sprintf("%.1f %%", part), "<= 5 %", part <= 5},
+		{"bytes of blobs that a second backup reads", fmt.Sprint(bytes), "0", bytes == 0},
 		{fmt.Sprintf("API calls for %d tags, beyond one for each stream", manyTags), fmt.Sprint(more), "<= 10", more <= 10},
 	}
 }
@@ -61,7 +68,7 @@ func write(w io.Writer, f facts, reports []report, tags reading) bool {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(table, "target\tmeasured\tbound\tok\n")
 	all := true
-	for _, t := range targets(reports[0], tags) {
+	for _, t := range targets(reports, tags) {
 		all = all && t.met
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.title, t.measured, t.bound, verdict(t.met))
 	}
