@@ -83,8 +83,12 @@ func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (
 		return sdk.RestoreResult{}, noMigrationRegistry("Restore", &r.task)
 	}
 	plan, err := planImages(original, annotation(original, backupRegistryHostKey))
-	if err != nil || len(plan.images) == 0 {
+	if err != nil {
 		return sdk.RestoreResult{}, err
+	}
+	if len(plan.images) == 0 {
+		withoutBookkeeping(in.Item)
+		return sdk.RestoreResult{}, nil
 	}
 	if !hasAnnotation(original, migrationRegistryKey) {
 		slog.Warn("the backup of an image stream has no images, and so it is restored without them", "imageStream", plan.repository)

@@ -77,6 +77,10 @@ func TestImageStream(t *testing.T) {
 		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID}
 		rc.run(t, cluster(c.restoreErr), "19-is-restore")
 	}
+	t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", "true")
+	restoreCases(t, offline(t), "19-is-restore", []restoreCase{
+		{what: "where the images were kept", item: streamOf(toBucket, "quay.io"), want: streamOf("", "quay.io")},
+	})
 }
 
 // imageAPI answers for image streams and their tags, which no custom resource

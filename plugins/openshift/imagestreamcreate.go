@@ -16,6 +16,12 @@ import (
 // keep. The stamps stay, as they do on every restored object.
 var bookkeeping = []string{migrationRegistryKey, imageCopyKey}
 
+func withoutBookkeeping(stream *unstructured.Unstructured) {
+	for _, key := range bookkeeping {
+		removeAnnotation(stream, key)
+	}
+}
+
 // newStream returns the stream to create for an item whose images are pushed.
 func newStream(r *restore, item *unstructured.Unstructured, p imagePlan) *unstructured.Unstructured {
 	stream := &unstructured.Unstructured{Object: fields{
@@ -28,9 +34,7 @@ func newStream(r *restore, item *unstructured.Unstructured, p imagePlan) *unstru
 			setMeta(stream, part, key, value)
 		}
 	}
-	for _, key := range bookkeeping {
-		removeAnnotation(stream, key)
-	}
+	withoutBookkeeping(stream)
 	setLabel(stream, veleroBackupLabel, labelValue(r.Spec.BackupName))
 	setLabel(stream, veleroRestoreLabel, labelValue(r.Metadata.Name))
 	spec := fieldsAt(item.DeepCopy().Object, "spec")
