@@ -22,8 +22,8 @@ import (
 )
 
 var (
-	modelSeed  = flag.Uint64("model.seed", 1, "the first seed of TestModel")
-	modelSeeds = flag.Uint64("model.seeds", 40, "the number of seeds of TestModel")
+	modelSeed  = flag.Uint64("model.seed", 1, "the first seed of TestModel and TestModelOfRaces")
+	modelSeeds = flag.Uint64("model.seeds", 1, "multiplies the number of seeds")
 )
 
 // TestModel lets backups, their deletions, clean-ups and a writer that knows
@@ -35,21 +35,56 @@ var (
 // The other writer does not write a manifest between a look of ours and what
 // follows from it; see the comment of the package.
 func TestModel(t *testing.T) {
+	eachWorld(t, 25, func(w *world) {
+		w.run(1500)
+		w.finish()
+	})
+}
+
+// TestModelOfRaces begins where clean-up and backups meet: with images that
+// nobody needs any more, and backups that are about to copy the same ones.
+func TestModelOfRaces(t *testing.T) {
+	eachWorld(t, 400, func(w *world) {
+		for range 1 + w.random.IntN(2) {
+			w.beginBackup()
+		}
+		w.settle()
+		for _, uid := range slices.Sorted(maps.Keys(w.backups)) {
+			w.deleteBackup(w.backups[uid])
+		}
+		w.settle()
+		time.Sleep(w.grace)
+		for range 2 + w.random.IntN(4) {
+			for range w.random.IntN(30) {
+				w.step()
+			}
+			switch n := w.random.IntN(8); {
+			case n < 3:
+				w.begin("sweep", func(ctx context.Context) { w.cleaner().Sweep(ctx) })
+			case n < 7 || w.peace:
+				w.beginBackup()
+			default:
+				w.beginForeign()
+			}
+		}
+		w.settle()
+	})
+}
+
+// eachWorld runs a test with seeds of its own.
+func eachWorld(t *testing.T, seeds uint64, test func(*world)) {
 	pool := newPool(t)
-	for seed := *modelSeed; seed < *modelSeed+*modelSeeds; seed++ {
+	for seed := *modelSeed; seed < *modelSeed+*modelSeeds*seeds; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, pool, seed)
-				w.run(1000)
-				w.finish()
+				test(w)
 				w.stop()
 			})
 		})
 	}
 }
-
-const modelGrace = time.Hour
 
 // world is the bucket with all who work in it.
 type world struct {
@@ -59,10 +94,18 @@ type world struct {
 	pool   []*simple
 	peace  bool // nobody crashes and nobody else writes
 
+	// What seeds differ in.
+	grace        time.Duration
+	processes    int       // at a time
+	patience     int       // percentage of requests that are followed by one of the same process
+	favourites   []*simple // of the pool, that are written
+	repositories []string
+
 	mu      sync.Mutex
 	waiting []*question
 	alive   map[*process]bool
 	begun   int
+	last    *process // whose request was granted
 
 	backups map[string]*modelBackup // by UID
 	foreign map[place]*simple       // what the other writer has completed
@@ -90,6 +133,8 @@ type modelBackup struct {
 	images map[place]*simple // copied
 	ended  bool
 	given  bool // up: it crashed, or it is being deleted
+
+	deleted bool // or is being deleted
 }
 
 // writer puts images as the plugin does that ours replaces.
@@ -103,8 +148,6 @@ type processKey struct{}
 
 var errCrashed = errors.New("the process has crashed")
 
-var modelRepositories = []string{"ns/a", "ns/b", "other/a"}
-
 // newPool makes images that share most of what they have.
 func newPool(t *testing.T) []*simple {
 	one, two, three := imageOf(t, "base", "one"), imageOf(t, "base", "middle", "two"), imageOf(t, "base", "middle", "three")
@@ -114,11 +157,17 @@ func newPool(t *testing.T) []*simple {
 
 func newWorld(t *testing.T, pool []*simple, seed uint64) *world {
 	w := &world{
-		t: t, random: rand.New(rand.NewPCG(seed, 0)), bucket: newMemory(), pool: pool, peace: seed%4 == 0,
+		t: t, random: rand.New(rand.NewPCG(seed, 0)), bucket: newMemory(), pool: slices.Clone(pool), peace: seed%4 == 0,
 		alive: map[*process]bool{}, backups: map[string]*modelBackup{}, foreign: map[place]*simple{},
 	}
-	w.bucket.page = 7
+	w.bucket.page = []int{5, 50, 1000}[w.random.IntN(3)]
 	w.bucket.before = w.ask
+	w.random.Shuffle(len(pool), func(i, j int) { w.pool[i], w.pool[j] = w.pool[j], w.pool[i] })
+	w.favourites = w.pool[:2+w.random.IntN(3)]
+	w.repositories = []string{"ns/a", "ns/b", "other/a", "other/b", "b", "b/a"}[:1+w.random.IntN(6)]
+	w.grace = []time.Duration{0, 0, 2 * time.Second, 20 * time.Second}[w.random.IntN(4)]
+	w.processes = 2 + w.random.IntN(3)
+	w.patience = []int{0, 60, 90}[w.random.IntN(3)]
 	skew := time.Duration(w.random.IntN(121)-60) * time.Minute
 	w.bucket.clock = func() time.Time { return time.Now().Add(skew) }
 	w.bucket.set(backup("other").recordKey(), nil)
@@ -181,20 +230,18 @@ func (w *world) crash(p *process) {
 func (w *world) run(steps int) {
 	for range steps {
 		synctest.Wait()
-		w.check()
-		time.Sleep(time.Duration(w.random.IntN(1500)) * time.Millisecond)
-		if w.random.IntN(150) == 0 {
-			time.Sleep(time.Duration(w.random.IntN(120)) * time.Minute)
+		if w.random.IntN(400) == 0 {
+			time.Sleep(time.Duration(w.random.IntN(100)) * time.Second)
 		}
 		switch n := w.random.IntN(100); {
-		case n < 8 && len(w.alive) < 5:
+		case n < 12 && len(w.alive) < w.processes:
 			w.beginAny()
-		case n < 12:
-			w.commitForeign()
-		case n < 13 && !w.peace && len(w.alive) > 0:
+		case n < 16 && !w.peace && len(w.alive) > 0 && w.random.IntN(3) == 0:
 			w.crash(w.anybody())
-		case n < 16 || !w.grant():
+		case n < 17:
 			time.Sleep(time.Second)
+		default:
+			w.step()
 		}
 		if w.t.Failed() {
 			return
@@ -220,18 +267,37 @@ func (w *world) grant() bool {
 		return cmp.Or(a.process.id-b.process.id, strings.Compare(a.request.method+a.request.key, b.request.method+b.request.key))
 	})
 	i := w.random.IntN(len(w.waiting))
+	if w.random.IntN(100) < w.patience {
+		if again := slices.IndexFunc(w.waiting, func(q *question) bool { return q.process == w.last }); again >= 0 {
+			i = again
+		}
+	}
+	w.last = w.waiting[i].process
 	w.waiting[i].answer <- nil
 	w.waiting = slices.Delete(w.waiting, i, i+1)
 	return true
 }
 
+// step lets something happen, if only time pass.
+func (w *world) step() {
+	synctest.Wait()
+	w.check()
+	time.Sleep(time.Duration(w.random.IntN(100)) * time.Millisecond)
+	if w.random.IntN(20) == 0 {
+		w.commitForeign()
+	}
+	if !w.grant() {
+		time.Sleep(time.Second)
+	}
+}
+
 func (w *world) beginAny() {
 	switch n := w.random.IntN(10); {
-	case n < 4:
+	case n < 3:
 		w.beginBackup()
-	case n < 7:
+	case n < 6:
 		w.beginDeletion()
-	case n < 8:
+	case n < 9:
 		w.begin("sweep", func(ctx context.Context) { w.cleaner().Sweep(ctx) })
 	case !w.peace:
 		w.beginForeign()
@@ -239,13 +305,13 @@ func (w *world) beginAny() {
 }
 
 func (w *world) cleaner() *Cleaner {
-	c := NewCleaner(w.bucket, modelGrace, slog.New(slog.DiscardHandler))
+	c := NewCleaner(w.bucket, w.grace, slog.New(slog.DiscardHandler))
 	c.parallel, c.reader.parallel = 2, 2
 	return c
 }
 
-func (w *world) image() *simple     { return w.pool[w.random.IntN(len(w.pool))] }
-func (w *world) repository() string { return modelRepositories[w.random.IntN(len(modelRepositories))] }
+func (w *world) image() *simple     { return w.favourites[w.random.IntN(len(w.favourites))] }
+func (w *world) repository() string { return w.repositories[w.random.IntN(len(w.repositories))] }
 
 func (w *world) beginBackup() {
 	b := &modelBackup{uid: fmt.Sprint(w.begun), images: map[place]*simple{}}
@@ -257,7 +323,7 @@ func (w *world) beginBackup() {
 	}
 	var tasks []task
 	for range 1 + w.random.IntN(3) {
-		tasks = append(tasks, task{w.image(), []string{w.repository(), w.repository()}[:1+w.random.IntN(2)], w.random.IntN(8) == 0})
+		tasks = append(tasks, task{w.image(), []string{w.repository(), w.repository()}[:1+w.random.IntN(2)], w.random.IntN(6) == 0})
 	}
 	w.begin("backup", func(ctx context.Context) {
 		defer func() {
@@ -299,17 +365,15 @@ func (w *world) beginBackup() {
 
 func (w *world) beginDeletion() {
 	for _, uid := range slices.Sorted(maps.Keys(w.backups)) {
-		b := w.backups[uid]
-		if b.ended && !b.given {
+		if b := w.backups[uid]; (b.ended || b.given) && !b.deleted && w.random.IntN(3) > 0 {
 			w.deleteBackup(b)
-			return
 		}
 	}
 }
 
 func (w *world) deleteBackup(b *modelBackup) {
 	w.mu.Lock()
-	b.given = true
+	b.given, b.deleted = true, true
 	var all []digest.Digest
 	for _, image := range w.pool {
 		all = append(all, image.digest())
@@ -499,8 +563,9 @@ func (w *world) finish() {
 		return
 	}
 	w.settle()
+	w.patience = 0
 	for _, uid := range slices.Sorted(maps.Keys(w.backups)) {
-		if b := w.backups[uid]; !b.given {
+		if b := w.backups[uid]; !b.deleted {
 			w.deleteBackup(b)
 			w.settle()
 		}
@@ -511,7 +576,10 @@ func (w *world) finish() {
 		w.settle()
 	}
 	if w.peace {
-		if left := w.bucket.keys("docker/"); len(left) > 0 {
+		left := slices.DeleteFunc(w.bucket.keys("docker/"), func(key string) bool {
+			return strings.HasPrefix(key, sweepsRoot) // of one that was held too long; the next backup removes it
+		})
+		if len(left) > 0 {
 			w.t.Errorf("left behind: %s", strings.Join(left, "\n"))
 		}
 	}
@@ -521,17 +589,13 @@ func (w *world) finish() {
 func (w *world) settle() {
 	for range 20000 {
 		synctest.Wait()
-		w.check()
 		w.mu.Lock()
 		alive := len(w.alive)
 		w.mu.Unlock()
-		if alive == 0 {
+		if alive == 0 || w.t.Failed() {
 			return
 		}
-		time.Sleep(time.Second)
-		if !w.grant() {
-			time.Sleep(time.Second)
-		}
+		w.step()
 	}
 	w.t.Error("the processes do not end")
 }

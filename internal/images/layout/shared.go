@@ -97,18 +97,3 @@ func (s *shared[K, T]) drop(key K, a *attempt[T]) {
 		delete(s.attempts, key)
 	}
 }
-
-// know records a value without work.
-func (s *shared[K, T]) know(key K, value T) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done[key] = value
-}
-
-// knows reports whether the key's work has succeeded.
-func (s *shared[K, T]) knows(key K) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.done[key]
-	return ok
-}

@@ -77,24 +77,24 @@ func (s *simple) parse(t testing.TB, manifest any) {
 func (s *simple) digest() digest.Digest { return s.manifest.Digest }
 
 // Manifest and Blob implement images.Source.
-func (s *simple) Manifest(_ context.Context, _ string, d digest.Digest) (*images.Manifest, error) {
+func (s *simple) Manifest(ctx context.Context, _ string, d digest.Digest) (*images.Manifest, error) {
 	if d == s.digest() {
 		return s.manifest, nil
 	}
 	for _, child := range s.children {
-		if m, err := child.Manifest(nil, "", d); err == nil {
+		if m, err := child.Manifest(ctx, "", d); err == nil {
 			return m, nil
 		}
 	}
 	return nil, fs.ErrNotExist
 }
 
-func (s *simple) Blob(_ context.Context, _ string, b images.Descriptor) (io.ReadCloser, error) {
+func (s *simple) Blob(ctx context.Context, _ string, b images.Descriptor) (io.ReadCloser, error) {
 	if content, ok := s.blobs[b.Digest]; ok {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	}
 	for _, child := range s.children {
-		if r, err := child.Blob(nil, "", b); err == nil {
+		if r, err := child.Blob(ctx, "", b); err == nil {
 			return r, nil
 		}
 	}

@@ -55,9 +55,9 @@ func (v *view) add(o objectstore.Object) {
 	v.links = later(v.links, o.Modified)
 	d, named := linked(o.Key)
 	switch {
-	case strings.HasPrefix(path, "layers/") && named:
+	case named && o.Key == layerLink(v.name, d):
 		v.layers[d] = true
-	case strings.HasPrefix(path, "manifests/revisions/") && named:
+	case named && o.Key == revisionLink(v.name, d):
 		v.revisions[d] = o.Modified
 	case strings.HasPrefix(path, "manifests/tags/") && named:
 		v.history = append(v.history, historyLink{o.Key, d})
