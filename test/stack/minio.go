@@ -180,6 +180,18 @@ func (s *Stack) startMinIO(name string, m *MinIO, scheme string, options MinIOOp
 	return p, scheme + "://" + address, console, err
 }
 
+// KillTLS ends the server of the TLS endpoint at once, whatever it is doing.
+func (m *MinIO) KillTLS() { m.secure.kill() }
+
+// StartTLS starts the server of the TLS endpoint again after KillTLS, at the same
+// address and with the same objects.
+func (m *MinIO) StartTLS(ctx context.Context) (err error) {
+	if m.secure, err = m.secure.again(); err != nil {
+		return err
+	}
+	return m.secure.await(ctx, get(m.Transport(), m.TLSEndpoint+"/minio/health/ready"))
+}
+
 // Transport trusts the certificate authority of the TLS endpoint.
 func (m *MinIO) Transport() *http.Transport {
 	roots := x509.NewCertPool()

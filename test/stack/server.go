@@ -29,6 +29,8 @@ type server struct {
 	logPath string
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process is gone
+	// again starts another process like this one, with the same data.
+	again func() (*server, error)
 }
 
 // Command is how a program is started.
@@ -56,6 +58,7 @@ func (s *Stack) start(name string, program tools.Program, env []string, args ...
 		return nil, err
 	}
 	p := &server{name: name, logPath: filepath.Join(logs, name+".log"), ended: make(chan struct{})}
+	p.again = func() (*server, error) { return s.start(name, program, env, args...) }
 	log, err := os.OpenFile(p.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
