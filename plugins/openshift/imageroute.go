@@ -32,23 +32,20 @@ type keep struct {
 
 // routeOut returns the way out of the registry of that host. done frees it.
 func (a *actions) routeOut(ctx context.Context, b *storedBackup, host, kept, who string) (route imageRoute, done func(), err error) {
-	open := a.keepToWrite(b)
-	if kept != bucketRegistry {
-		open = keepIn(kept)
-	}
-	return a.routes.use(ctx, b.key(host, kept), who, a.openRoute(&b.task, host, open, func(inside, kept place) (from, to place) { return inside, kept }))
+	return a.routes.use(ctx, b.key(host, kept), who, a.openRoute(&b.task, host, keepIn(kept, a.bucketToWrite(b)), outward))
 }
 
 // routeBack returns the way back into the registry of that host. done frees it.
 func (a *actions) routeBack(ctx context.Context, r *restore, host, kept, who string) (route imageRoute, done func(), err error) {
-	open := a.keepToRead(r)
-	if kept != bucketRegistry {
-		open = keepIn(kept)
-	}
-	return a.routes.use(ctx, r.key(host, kept), who, a.openRoute(&r.task, host, open, func(inside, kept place) (from, to place) { return kept, inside }))
+	return a.routes.use(ctx, r.key(host, kept), who, a.openRoute(&r.task, host, keepIn(kept, a.bucketToRead(r)), homeward))
 }
 
-func (a *actions) openRoute(t *task, host string, open opener[keep], direct func(inside, kept place) (from, to place)) opener[imageRoute] {
+type direction func(inside, kept place) (from, to place)
+
+func outward(inside, kept place) (from, to place)  { return inside, kept }
+func homeward(inside, kept place) (from, to place) { return kept, inside }
+
+func (a *actions) openRoute(t *task, host string, open opener[keep], direct direction) opener[imageRoute] {
 	return func(ctx context.Context) (route imageRoute, done func(), err error) {
 		s, err := a.settings()
 		if err != nil {
@@ -73,8 +70,8 @@ func (a *actions) openRoute(t *task, host string, open opener[keep], direct func
 	}
 }
 
-// keepToWrite opens the bucket of the backup's location.
-func (a *actions) keepToWrite(b *storedBackup) opener[keep] {
+// bucketToWrite opens the bucket of the backup's location.
+func (a *actions) bucketToWrite(b *storedBackup) opener[keep] {
 	return func(ctx context.Context) (keep, func(), error) {
 		opened, done, err := a.storages.use(ctx, b.key(), "", a.openStorage(b.storage()))
 		if err != nil {
@@ -89,8 +86,8 @@ func (a *actions) keepToWrite(b *storedBackup) opener[keep] {
 	}
 }
 
-// keepToRead opens the bucket that a restore is from.
-func (a *actions) keepToRead(r *restore) opener[keep] {
+// bucketToRead opens the bucket that a restore is from.
+func (a *actions) bucketToRead(r *restore) opener[keep] {
 	return func(ctx context.Context) (keep, func(), error) {
 		tree, done, err := a.treeToRead(ctx, r)
 		return keep{place: tree}, done, err
@@ -111,13 +108,17 @@ func (a *actions) treeToRead(ctx context.Context, r *restore) (*layout.Tree, fun
 	return layout.NewTree(opened, layout.Backup{}, slog.Default()), done, nil
 }
 
-// keepIn opens the registry of a migration, which lets everybody in and has no
-// certificate that could be verified.
-func keepIn(host string) opener[keep] {
+// keepIn opens what the kept images are in: the bucket, or the registry of a
+// migration, which lets everybody in and has no certificate that could be
+// verified.
+func keepIn(kept string, bucket opener[keep]) opener[keep] {
+	if kept == bucketRegistry {
+		return bucket
+	}
 	return func(context.Context) (keep, func(), error) {
-		client, err := registry.New(registry.Config{Host: host, Insecure: true, Log: slog.Default()})
+		client, err := registry.New(registry.Config{Host: kept, Insecure: true, Log: slog.Default()})
 		if err != nil {
-			return keep{}, nil, badMigrationRegistry(host, err)
+			return keep{}, nil, badMigrationRegistry(kept, err)
 		}
 		return keep{place: client}, client.Close, nil
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,13 +94,14 @@ func (a *actions) secretObject(ctx context.Context, namespace, name string) (*re
 	return secret, nil
 }
 
-// existing reads an object. Its errors are those of the API, without what the
-// client says of them.
+// existing reads an object. What the API refuses is an error of the API alone,
+// without what the client says of it: those who look for a credential say it
+// better.
 func (a *actions) existing(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
 	object, err := a.cluster.Get(ctx, resource, namespace, name)
-	var explained *fault.Error
-	if errors.As(err, &explained) && explained.Err != nil {
-		return nil, explained.Err
+	var refused *apierrors.StatusError
+	if errors.As(err, &refused) {
+		return nil, refused
 	}
 	if err == nil && object == nil {
 		err = apierrors.NewNotFound(resource.GroupResource(), name)
