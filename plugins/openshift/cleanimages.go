@@ -25,24 +25,15 @@ const (
 // does as well.
 func (a *actions) cleanImages(out io.Writer) func(ctx context.Context, args []string) error {
 	return func(ctx context.Context, args []string) error {
-		flags := flag.NewFlagSet(cleanImagesCommand, flag.ContinueOnError)
-		name := flags.String("location", "", "`NAME` of the backup storage location with the bucket")
-		namespace := flags.String("namespace", cmp.Or(os.Getenv("VELERO_NAMESPACE"), "velero"), "`NAMESPACE` of Velero")
-		dryRun := flags.Bool("dry-run", false, "list only; remove nothing")
-		// The client configuration heeds these, among all arguments.
-		flags.String("kubeconfig", "", "`FILE` with the client configuration")
-		flags.String("kubecontext", "", "`NAME` of a context in it")
-		if err := flags.Parse(args); err != nil {
+		request, dryRun, err := cleanImagesArgs(args)
+		if err != nil {
 			return err
-		}
-		if *name == "" || flags.NArg() > 0 {
-			return errors.New("say which location: --location NAME")
 		}
 		s, err := a.settings()
 		if err != nil {
 			return err
 		}
-		opened, done, err := a.openStorage(registrysecret.Request{Namespace: *namespace, Location: *name})(ctx)
+		opened, done, err := a.openStorage(request)(ctx)
 		if err != nil {
 			return err
 		}
@@ -55,13 +46,30 @@ func (a *actions) cleanImages(out io.Writer) func(ctx context.Context, args []st
 			return err
 		}
 		printPlan(out, planned)
-		if *dryRun {
+		if dryRun {
 			return nil
 		}
 		removed, err := cleaner.Sweep(ctx)
 		fmt.Fprintf(out, "removed: %d images, %d blobs, %s\n", removed.Images, removed.Blobs, size(removed.Bytes))
 		return err
 	}
+}
+
+func cleanImagesArgs(args []string) (request registrysecret.Request, dryRun bool, err error) {
+	flags := flag.NewFlagSet(cleanImagesCommand, flag.ContinueOnError)
+	flags.StringVar(&request.Location, "location", "", "`NAME` of the backup storage location with the bucket")
+	flags.StringVar(&request.Namespace, "namespace", cmp.Or(os.Getenv("VELERO_NAMESPACE"), "velero"), "`NAMESPACE` of Velero")
+	flags.BoolVar(&dryRun, "dry-run", false, "list only; remove nothing")
+	// The client configuration finds these among all arguments by itself.
+	flags.String("kubeconfig", "", "`FILE` with the client configuration")
+	flags.String("kubecontext", "", "`NAME` of a context in it")
+	if err := flags.Parse(args); err != nil {
+		return request, dryRun, err
+	}
+	if request.Location == "" || flags.NArg() > 0 {
+		return request, dryRun, errors.New("say which location: --location NAME")
+	}
+	return request, dryRun, nil
 }
 
 // printPlan lists the images of the bucket's index, those first that go.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// copyAhead begins to copy the images of all streams of a namespace when the
+// first of them is backed up. Unless it is told otherwise Velero backs up one
+// item after the other, and the images of small streams would go one by one.
+//
+// Nothing depends on it: a stream is in the backup when its own copy is done,
+// which finds here what it need not copy itself and repeats what has failed.
+func (a *actions) copyAhead(ctx context.Context, b *storedBackup, namespace, host, registry, who string) {
+	if b.selects() {
+		return // some streams of the namespace may not be in the backup
+	}
+	_, err := a.ahead.Get(ctx, b.key(namespace, host), func(ctx context.Context) (bool, error) {
+		all, err := a.imagesIn(ctx, namespace, host)
+		if err != nil || len(all) < 2 {
+			return true, err
+		}
+		route, done, err := a.routeOut(ctx, b, host, registry, who)
+		if err != nil {
+			return false, err
+		}
+		go func() {
+			defer done()
+			route.copyQuietly(context.WithoutCancel(ctx), all)
+		}()
+		return true, nil
+	})
+	if err != nil {
+		slog.Info("images of the next image streams are not copied ahead", "namespace", namespace, "error", err)
+	}
+}
+
+// imagesIn returns the images of the streams of a namespace, each once, in the
+// order in which Velero comes to them.
+func (a *actions) imagesIn(ctx context.Context, namespace, host string) ([]plannedImage, error) {
+	var all []plannedImage
+	seen := map[string]bool{}
+	err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
+		if annotation(stream, skipImageCopyKey) == "true" || label(stream, excludeLabel) == "true" {
+			return
+		}
+		plan, err := planImages(stream, host)
+		if err != nil {
+			return // the stream's own backup says so
+		}
+		for _, image := range plan.images {
+			if key := plan.repository + "@" + image.digest.String(); !seen[key] {
+				seen[key] = true
+				all = append(all, image)
+			}
+		}
+	})
+	return all, err
+}
+
+// copyQuietly copies images whose errors others will meet, too.
+func (r imageRoute) copyQuietly(ctx context.Context, all []plannedImage) {
+	var group errgroup.Group
+	group.SetLimit(r.atOnce)
+	for _, image := range all {
+		group.Go(func() error {
+			_, err := r.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: image.repositories})
+			if err != nil {
+				slog.Debug("an image could not be copied ahead", "image", image.reference, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // there are no errors
+}
