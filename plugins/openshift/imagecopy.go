@@ -164,7 +164,7 @@ func (c *streamCopy) push(ctx context.Context, p imagePlan, repository string) e
 			slog.Warn("the current image of a tag was not in the registry of the cluster, and the tag is restored without it",
 				"imageStream", c.stream, "tag", t.name, "image", t.elsewhere)
 		}
-		if history := c.history(t); t.pushed && history != nil {
+		if history := t.rest(c.history(t)); t.pushed && len(history) > 0 {
 			if err := c.copier.Tag(ctx, repository, t.name, history...); err != nil {
 				return tagFailed(t.name, err)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -36,6 +37,8 @@ type plannedTag struct {
 	// elsewhere is the current image of a tag that would be pushed if that image
 	// were in the registry of the cluster, else "".
 	elsewhere string
+	// there are the images that a tag has which is updated, the current one last.
+	there []digest.Digest
 }
 
 // planImages returns what has to be copied of a stream whose images name the
@@ -158,4 +161,39 @@ func (p imagePlan) missingIn(present stream) (imagePlan, []differing) {
 		}
 	}
 	return part, others
+}
+
+// over returns the plan for a stream that is in the cluster already and is
+// updated.
+func (p imagePlan) over(present *unstructured.Unstructured) imagePlan {
+	p.tags = slices.Clone(p.tags)
+	for status := range each(listAt(present.Object, "status", "tags")) {
+		i := slices.IndexFunc(p.tags, func(t plannedTag) bool { return t.name == textAt(status, "tag") })
+		if i < 0 {
+			continue
+		}
+		for _, item := range slices.Backward(slices.Collect(each(listAt(status, "items")))) {
+			d, _ := imageDigest(item) // one that cannot be read is none of the plan's
+			p.tags[i].there = append(p.tags[i].there, d)
+		}
+	}
+	return p
+}
+
+// rest returns what of a history has to be pushed: nothing if the tag stands for
+// the current image, and what is missing if a restore has begun to push it. Else
+// the tag would stand for old images again for a while, which image triggers
+// follow.
+func (t plannedTag) rest(history []*images.Manifest) []*images.Manifest {
+	same := func(m *images.Manifest, d digest.Digest) bool { return m.Digest == d }
+	last := len(history) - 1
+	if last < 0 || len(t.there) > 0 && same(history[last], t.there[len(t.there)-1]) {
+		return nil
+	}
+	for n := min(last, len(t.there)); n > 0; n-- {
+		if slices.EqualFunc(history[:n], t.there[len(t.there)-n:], same) {
+			return history[n:]
+		}
+	}
+	return history
 }

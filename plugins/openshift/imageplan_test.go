@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/opencontainers/go-digest"
 )
@@ -156,6 +157,47 @@ func TestPlanForPresentStream(t *testing.T) {
 		if got := planOf(part); got != c.want || strings.Join(names, " ") != c.others {
 			t.Errorf("%s: %s and %v; want %s and %s", c.what, got, names, c.want, c.others)
 		}
+	}
+}
+
+// A tag that is updated gets what it lacks, and never an old image in place of
+// the current one.
+func TestPlanForUpdatedStream(t *testing.T) {
+	p, err := planImages(object(t, streamText("", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"))), "reg:5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Both begin with the oldest image.
+	for there, want := range map[string]string{
+		"": "abc", "a": "bc", "ab": "c", "abc": "", "dab": "c", "c": "", "dc": "", "b": "abc", "ba": "bc", "d": "abc",
+	} {
+		var items []string
+		for _, letter := range strings.Split(there, "") {
+			items = append([]string{letter + ":x"}, items...)
+		}
+		status := ""
+		if there != "" {
+			status = tagText("v1", items...)
+		}
+		updated := p.over(object(t, streamText("", status)))
+		var history []*images.Manifest
+		for _, d := range updated.tags[0].digests {
+			history = append(history, &images.Manifest{Digest: d})
+		}
+		got := ""
+		for _, m := range updated.tags[0].rest(history) {
+			for _, letter := range []string{"a", "b", "c"} {
+				if m.Digest == sum(letter) {
+					got += letter
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("a tag with %q gets %q, want %q", there, got, want)
+		}
+	}
+	if len(p.tags[0].there) != 0 {
+		t.Error("the plan itself has changed")
 	}
 }
 

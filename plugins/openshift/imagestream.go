@@ -109,7 +109,11 @@ func (a *actions) copyBack(ctx context.Context, r *restore, item *unstructured.U
 	if err != nil {
 		return err
 	}
-	if present != nil && r.Spec.ExistingResourcePolicy != "update" {
+	switch {
+	case present == nil:
+	case r.Spec.ExistingResourcePolicy == "update":
+		plan = plan.over(present)
+	default:
 		var others []differing
 		plan, others = plan.missingIn(readStream(present))
 		warnOfOthers(stream, others)
