@@ -106,6 +106,7 @@ type world struct {
 	alive   map[*process]bool
 	begun   int
 	last    *process // whose request was granted
+	granted int      // requests
 
 	backups map[string]*modelBackup // by UID
 	foreign map[place]*simple       // what the other writer has completed
@@ -126,6 +127,7 @@ type question struct {
 	request request
 	ctx     context.Context
 	answer  chan error
+	held    int // until so many requests were granted
 }
 
 type modelBackup struct {
@@ -177,7 +179,7 @@ func newWorld(t *testing.T, pool []*simple, seed uint64) *world {
 // ask holds a request until its turn comes.
 func (w *world) ask(ctx context.Context, r request) error {
 	p := ctx.Value(processKey{}).(*process)
-	q := &question{p, r, ctx, make(chan error, 1)}
+	q := &question{process: p, request: r, ctx: ctx, answer: make(chan error, 1)}
 	w.mu.Lock()
 	if p.dead {
 		w.mu.Unlock()
@@ -266,16 +268,37 @@ func (w *world) grant() bool {
 	slices.SortFunc(w.waiting, func(a, b *question) int {
 		return cmp.Or(a.process.id-b.process.id, strings.Compare(a.request.method+a.request.key, b.request.method+b.request.key))
 	})
-	i := w.random.IntN(len(w.waiting))
-	if w.random.IntN(100) < w.patience {
-		if again := slices.IndexFunc(w.waiting, func(q *question) bool { return q.process == w.last }); again >= 0 {
-			i = again
+	w.granted++
+	var free []*question
+	for _, q := range w.waiting {
+		if q.held == 0 {
+			q.held = w.granted + w.delay(q.request)
+		}
+		if q.held <= w.granted {
+			free = append(free, q)
 		}
 	}
-	w.last = w.waiting[i].process
-	w.waiting[i].answer <- nil
-	w.waiting = slices.Delete(w.waiting, i, i+1)
+	if len(free) == 0 {
+		free = w.waiting
+	}
+	q := free[w.random.IntN(len(free))]
+	if again := slices.IndexFunc(free, func(q *question) bool { return q.process == w.last }); again >= 0 && w.random.IntN(100) < w.patience {
+		q = free[again]
+	}
+	w.last = q.process
+	q.answer <- nil
+	w.waiting = slices.DeleteFunc(w.waiting, func(other *question) bool { return other == q })
 	return true
+}
+
+// delay returns how many requests of others may come before one of those on
+// whose order all depends.
+func (w *world) delay(r request) int {
+	decisive := r.method == "Delete" || strings.HasPrefix(r.key, entriesRoot) || strings.HasPrefix(r.key, sweepsRoot)
+	if decisive && w.random.IntN(6) == 0 {
+		return w.random.IntN(60)
+	}
+	return 0
 }
 
 // step lets something happen, if only time pass.
