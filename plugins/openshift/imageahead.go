@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,8 +13,8 @@ import (
 // first of them is backed up. Unless it is told otherwise Velero backs up one
 // item after the other, and the images of small streams would go one by one.
 //
-// Nothing depends on it: a stream is in the backup when its own copy is done,
-// which finds here what it need not copy itself and repeats what has failed.
+// Nothing depends on it: the copy of a stream waits for those of its images that
+// are on their way, and copies the rest itself.
 func (a *actions) copyAhead(ctx context.Context, b *storedBackup, namespace, host, registry, who string) {
 	if b.selects() {
 		return // some streams of the namespace may not be in the backup
@@ -69,8 +68,7 @@ func (r imageRoute) copyQuietly(ctx context.Context, all []plannedImage) {
 	group.SetLimit(r.atOnce)
 	for _, image := range all {
 		group.Go(func() error {
-			_, err := r.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: image.repositories})
-			if err != nil {
+			if _, err := r.copy(ctx, image, image.repositories); err != nil {
 				slog.Debug("an image could not be copied ahead", "image", image.reference, "error", err)
 			}
 			return nil

@@ -74,7 +74,7 @@ func (c *streamCopy) run(ctx context.Context, p imagePlan) error {
 
 func (c *streamCopy) copy(ctx context.Context, image plannedImage) error {
 	begun := time.Now()
-	result, err := c.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: c.into(image)})
+	result, err := c.imageRoute.copy(ctx, image, c.into(image))
 	if errors.Is(err, fs.ErrNotExist) {
 		c.miss(image, err)
 		return nil

@@ -28,6 +28,7 @@ func TestImages(t *testing.T) {
 	t.Run("schema 1", testSchema1)
 	t.Run("migration", testMigration)
 	t.Run("workers", testImageWorkers)
+	t.Run("images of the next streams", testCopyAhead)
 	t.Run("deleted backups", testDeletedBackups)
 	t.Run("API calls", testImageRequests)
 	t.Run("credentials", testImageCredentials)

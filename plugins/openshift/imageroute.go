@@ -3,18 +3,29 @@ package main
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 )
 
 // imageRoute is the way of images from the registry of the cluster to where they
 // are kept, or back.
 type imageRoute struct {
 	copier *images.Copier
-	atOnce int    // images that are copied at a time
-	owner  string // what the bucket's index of images knows the backup by, if it does
+	copied *kube.Memo[images.Result] // by what was copied
+	atOnce int                       // images that are copied at a time
+	owner  string                    // what the bucket's index of images knows the backup by, if it does
+}
+
+// copy copies an image into repositories, once for all that ask for it.
+func (r imageRoute) copy(ctx context.Context, image plannedImage, into []string) (images.Result, error) {
+	key := strings.Join(into, "@") + "@" + image.digest.String()
+	return r.copied.Get(ctx, key, func(ctx context.Context) (images.Result, error) {
+		return r.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: into})
+	})
 }
 
 // place is where images are read from and written to.
@@ -64,6 +75,7 @@ func (a *actions) openRoute(t *task, host string, open opener[keep], direct dire
 		limits := images.Limits{Images: s.Int(copyImagesSetting), Blobs: s.Int(copyBlobsSetting)}
 		return imageRoute{
 			copier: images.NewCopier(from, to, limits, slog.Default()),
+			copied: &kube.Memo[images.Result]{Lifetime: wholeTask},
 			atOnce: limits.Images,
 			owner:  kept.owner,
 		}, func() { inside.Close(); done() }, nil

@@ -51,6 +51,7 @@ func (a *actions) copyOut(ctx context.Context, b *storedBackup, item *unstructur
 			return err
 		}
 		defer done()
+		a.copyAhead(ctx, b, item.GetNamespace(), host, registry, describe(item))
 		summary, err := route.copyOut(ctx, plan)
 		if err != nil {
 			return err

@@ -67,6 +67,7 @@ const (
 	stagePodLabel        = "migration-included-stage-backup"
 	stageRestoreLabel    = "migration-stage-restore"
 	volumesExcludesKey   = "backup.velero.io/backup-volumes-excludes"
+	excludeLabel         = "velero.io/exclude-from-backup"
 	veleroBackupLabel    = "velero.io/backup-name"
 	veleroRestoreLabel   = "velero.io/restore-name"
 	postHookCommandKey   = "post.hook.restore.velero.io/command"

@@ -24,7 +24,7 @@ const (
 	poolIdle = 10 * time.Minute
 	// failureKept is how long nobody tries again to open what could not be
 	// opened: for the rest of a backup.
-	failureKept = 24 * time.Hour
+	failureKept = wholeTask
 )
 
 type pooled[T any] struct {

@@ -27,6 +27,7 @@ type actions struct {
 	pods        kube.Memo[[]podFacts]
 	paused      kube.Memo[map[string]bool]
 	streams     kube.Memo[streams]
+	ahead       kube.Memo[bool]
 	backups     kube.Memo[bool]
 	converted   kube.Memo[conversions]
 	storages    pool[storage]
@@ -41,10 +42,14 @@ func newActions(cluster *kube.Cluster) *actions {
 
 		pullSecretTime: pullSecretTime,
 		// A namespace in which OpenShift makes no secrets is waited for once.
-		pullSecrets: kube.Memo[string]{Lifetime: 24 * time.Hour},
-		converted:   kube.Memo[conversions]{Lifetime: 24 * time.Hour},
+		pullSecrets: kube.Memo[string]{Lifetime: wholeTask},
+		converted:   kube.Memo[conversions]{Lifetime: wholeTask},
+		ahead:       kube.Memo[bool]{Lifetime: wholeTask},
 	}
 }
+
+// wholeTask is longer than any backup or restore takes.
+const wholeTask = 24 * time.Hour
 
 // table is every action under its registered name, which backups refer to and
 // whose number gives the order in which Velero runs them.

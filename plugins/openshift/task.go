@@ -38,7 +38,16 @@ func backupOf(b *sdk.Backup) (*task, error) {
 // storedBackup is a Backup with the location that it is stored at.
 type storedBackup struct {
 	task
-	Spec struct{ StorageLocation string }
+	Spec struct {
+		StorageLocation  string
+		LabelSelector    fields
+		OrLabelSelectors []fields
+	}
+}
+
+// selects reports whether labels decide what is in the backup.
+func (b *storedBackup) selects() bool {
+	return len(b.Spec.LabelSelector) > 0 || len(b.Spec.OrLabelSelectors) > 0
 }
 
 func storedBackupOf(b *sdk.Backup) (*storedBackup, error) {
