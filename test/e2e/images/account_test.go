@@ -18,19 +18,22 @@ import (
 
 // account is Velero's service account, whose token is in a file as in a pod.
 type account struct {
-	cluster           *stack.ControlPlane
-	token, kubeconfig string // paths
+	cluster    *stack.ControlPlane
+	file       string // of the token
+	kubeconfig string
+	tokens     []string // all that it has had, the current one last
 }
 
 const accountName = "velero"
 
-// newAccount makes an account that may do everything, as OADP's may.
-func newAccount(ctx context.Context, cluster *stack.ControlPlane, dir string) (account, error) {
-	a := account{cluster, filepath.Join(dir, "token"), filepath.Join(dir, "kubeconfig")}
+// newAccount makes an account that may do everything, as OADP's may. Its files
+// are in a folder.
+func newAccount(ctx context.Context, cluster *stack.ControlPlane, dir string) (*account, error) {
+	a := &account{cluster: cluster, file: filepath.Join(dir, "token"), kubeconfig: filepath.Join(dir, "kubeconfig")}
 	name := metav1.ObjectMeta{Name: accountName}
 	_, err := cluster.Kubernetes.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx, &corev1.ServiceAccount{ObjectMeta: name}, metav1.CreateOptions{})
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	_, err = cluster.Kubernetes.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: name,
@@ -38,40 +41,33 @@ func newAccount(ctx context.Context, cluster *stack.ControlPlane, dir string) (a
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceDefault, Name: accountName}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	config, err := clientcmd.LoadFromFile(cluster.Kubeconfig)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	for _, user := range config.AuthInfos {
-		*user = clientcmdapi.AuthInfo{TokenFile: a.token}
+		*user = clientcmdapi.AuthInfo{TokenFile: a.file}
 	}
 	if err := clientcmd.WriteToFile(*config, a.kubeconfig); err != nil {
-		return a, err
+		return nil, err
 	}
-	return a, a.writeToken(ctx)
+	return a, a.newToken(ctx)
 }
 
-// replaceToken puts another token into the file and returns the one before.
-func (a account) replaceToken(ctx context.Context) (old string, err error) {
-	content, err := os.ReadFile(a.token)
-	if err != nil {
-		return "", err
-	}
-	return string(content), a.writeToken(ctx)
-}
-
-func (a account) writeToken(ctx context.Context) error {
+// newToken puts a token into the file, in place of another.
+func (a *account) newToken(ctx context.Context) error {
 	hour := int64(3600)
 	request, err := a.cluster.Kubernetes.CoreV1().ServiceAccounts(metav1.NamespaceDefault).CreateToken(ctx, accountName,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hour}}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("token of the service account: %w", err)
 	}
-	next := a.token + ".next"
+	next := a.file + ".next"
 	if err := os.WriteFile(next, []byte(request.Status.Token), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(next, a.token)
+	a.tokens = append(a.tokens, request.Status.Token)
+	return os.Rename(next, a.file)
 }

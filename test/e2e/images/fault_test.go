@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,7 +22,10 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
-var seed = flag.Uint64("seed", 0, "decides at which requests faults happen; 0 is elsewhere each time")
+var (
+	seed   = flag.Uint64("seed", 0, "decides at which requests faults happen; 0 is elsewhere each time")
+	rounds = flag.Int("rounds", 1, "how often each fault happens")
+)
 
 // TestFaultsInABackup breaks what a backup needs while it copies images.
 // Whatever has become of that backup, nothing in the bucket refers to half a blob,
@@ -28,18 +33,17 @@ var seed = flag.Uint64("seed", 0, "decides at which requests faults happen; 0 is
 func TestFaultsInABackup(t *testing.T) {
 	ctx := newContext(t)
 	s := newScene(ctx, t, "faults")
-	from := s.logEnd(t)
 	whole := newApp(ctx, t, s.one, "faults", 1000, 3, smallLayer)
 	backup(ctx, t, s.velero, "faults", s.location, whole.namespace)
 	usual := s.imageRequests()
 
 	apps := []app{whole}
-	for i, b := range breakages() {
+	for i, b := range slices.Repeat(breakages(), *rounds) {
 		name := fmt.Sprintf("faults-%d", i)
 		a := newApp(ctx, t, s.one, name, 2000+100*uint64(i), 3, b.layer)
 		apps = append(apps, a)
 		s.breaks(ctx, t, b, usual, func() *unstructured.Unstructured {
-			object, err := s.velero.Backup(ctx, name+"-broken", map[string]any{"includedNamespaces": []any{name}, "storageLocation": s.location})
+			object, err := s.velero.Backup(ctx, name+"-broken", imageStreams(s.location, name))
 			must(t, err)
 			return object
 		})
@@ -57,7 +61,7 @@ func TestFaultsInABackup(t *testing.T) {
 		restore(ctx, t, s.velero, back, a.namespace, map[string]any{a.namespace: back})
 		a.mustBeBack(ctx, t, s.one, back)
 	}
-	mustNotPanic(t, s.velero, from)
+	s.mustHaveDecentLog(t)
 }
 
 // TestFaultsInARestore breaks what a restore needs while it copies images. The
@@ -65,7 +69,6 @@ func TestFaultsInABackup(t *testing.T) {
 func TestFaultsInARestore(t *testing.T) {
 	ctx := newContext(t)
 	s := newScene(ctx, t, "back")
-	from := s.logEnd(t)
 	a := newApp(ctx, t, s.one, "back", 4000, 3, smallLayer)
 	backup(ctx, t, s.velero, "back", s.location, a.namespace)
 	must(t, s.one.loseImages(ctx))
@@ -73,7 +76,7 @@ func TestFaultsInARestore(t *testing.T) {
 	restore(ctx, t, s.velero, "back", "back", map[string]any{"back": "back-whole"})
 	usual := s.imageRequests() - before
 
-	for i, b := range breakages() {
+	for i, b := range slices.Repeat(breakages(), *rounds) {
 		if b.layer == largeLayer {
 			continue // nothing is uploaded to the bucket
 		}
@@ -84,18 +87,16 @@ func TestFaultsInARestore(t *testing.T) {
 			must(t, err)
 			return object
 		})
-		if b.want != "Completed" {
-			spec["existingResourcePolicy"] = "update"
-			object, err := s.velero.Restore(ctx, name, spec)
-			must(t, err)
-			mustComplete(ctx, t, s.velero, object)
-		}
+		spec["existingResourcePolicy"] = "update"
+		object, err := s.velero.Restore(ctx, name, spec)
+		must(t, err)
+		mustComplete(ctx, t, s.velero, object)
 		a.mustBeBack(ctx, t, s.one, name)
 		if t.Failed() {
 			t.Fatalf("after %s", b.name)
 		}
 	}
-	mustNotPanic(t, s.velero, from)
+	s.mustHaveDecentLog(t)
 }
 
 // breaks lets something break at one of the usual number of requests while a
@@ -110,7 +111,7 @@ func (s *scene) breaks(ctx context.Context, t *testing.T, b breakage, usual int,
 	object := run()
 	s.proxy.Reset()
 	s.one.registry.Heal()
-	if phase := stack.Phase(object); !happened.Load() || phase != b.want {
+	if phase := stack.Phase(object); !happened.Load() || b.want != "" && phase != b.want {
 		t.Errorf("%s, at request %d of %d: happened: %t; %s is %s, want %s", b.name, n, usual, happened.Load(), object.GetName(), phase, b.want)
 		for _, line := range complaints(ctx, t, s.velero, object) {
 			t.Log(line)
@@ -146,6 +147,7 @@ func newScene(ctx context.Context, t *testing.T, name string) *scene {
 	location := w.location(name, s.bucket)
 	location.Config["s3Url"], location.CAPEM = s.proxy.URL, s.proxy.CAPEM
 	location.Config["multipartPartSizeMiB"] = "5"
+	location.ValidationPeriod = time.Hour // and not while the store is gone
 	w.newLocation(ctx, t, location)
 	return s
 }
@@ -172,7 +174,7 @@ type breakage struct {
 	// if it says so, and calls done then.
 	happen func(ctx context.Context, s *scene, n int, done func())
 	layer  int64  // size of the layer that all images have
-	want   string // phase of the backup
+	want   string // phase of the backup or restore; "" is any
 }
 
 func breakages() []breakage {
@@ -185,6 +187,7 @@ func breakages() []breakage {
 		{"plugin killed at the end of an upload", killing(in(commit), s3proxy.ResetRequest(0)), largeLayer, "PartiallyFailed"},
 		{"bucket gone", bucketGone(s3proxy.Always), smallLayer, "PartiallyFailed"},
 		{"bucket gone for a moment", bucketGone(1), smallLayer, "Completed"},
+		{"store killed", storeKilled, smallLayer, ""},
 		{"registry killed in a blob", registryKilled, smallLayer, "Completed"},
 		{"tokens replaced", tokensReplaced, smallLayer, "Completed"},
 	}
@@ -250,6 +253,19 @@ func bucketGone(times int) func(context.Context, *scene, int, func()) {
 	}
 }
 
+// storeKilled kills the store while it serves a request, and starts it again.
+// Whether that is soon enough for all who wait is a matter of luck.
+func storeKilled(ctx context.Context, s *scene, n int, done func()) {
+	s.proxy.Inject(1, anywhere(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+		s.store.KillTLS()
+		if err := s.store.StartTLS(ctx); err != nil {
+			s.t.Error(err)
+		}
+		done()
+		s3proxy.ResetRequest(0)(p, w, r)
+	})
+}
+
 // registryKilled kills the registry while it answers a request for a blob, and
 // starts it again.
 func registryKilled(ctx context.Context, s *scene, n int, done func()) {
@@ -288,8 +304,8 @@ func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 // old one and what the registry issued for it worthless.
 func tokensReplaced(ctx context.Context, s *scene, n int, done func()) {
 	s.proxy.Inject(1, anywhere(n), s3proxy.Before(func() {
-		old, err := s.account.replaceToken(ctx)
-		if err != nil {
+		old := s.account.tokens[len(s.account.tokens)-1]
+		if err := s.account.newToken(ctx); err != nil {
 			s.t.Error(err)
 		}
 		s.one.registry.Inject(fakes.Always, func(r *http.Request) bool {

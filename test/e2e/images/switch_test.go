@@ -65,7 +65,7 @@ func TestImagesAreLeftOut(t *testing.T) {
 	w.one.registry.ResetCounts()
 	was := w.one.stream(ctx, t, "left-out", "app")
 
-	all := veleroBackup("disabled", map[string]any{"includedNamespaces": []any{"left-out"}, "storageLocation": "left-out"})
+	all := veleroBackup("disabled", imageStreams("left-out", "left-out"))
 	all.SetAnnotations(map[string]string{"migration.openshift.io/disable-image-copy": "true"})
 	w.run(ctx, t, all)
 	disabled := w.backedUp(ctx, t, bucket, "left-out", "disabled", "app")

@@ -25,7 +25,7 @@ type world struct {
 	one    *site
 	velero *stack.Velero
 	// account is that of Velero in the first cluster.
-	account account
+	account *account
 	// two is the second cluster; it starts in the background.
 	two func() (*site, error)
 }
@@ -70,18 +70,18 @@ func newWorld() (*world, error) {
 
 // startVelero starts the server in a cluster. A bucket that is gone is soon
 // given up, and clean-up removes at once what nobody needs.
-func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Velero, account, error) {
+func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Velero, *account, error) {
 	aws, err := awsPlugin(w.store)
 	if err != nil {
-		return nil, account{}, err
+		return nil, nil, err
 	}
 	dir := filepath.Join(servers.Dir(), "account-"+name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, account{}, err
+		return nil, nil, err
 	}
 	who, err := newAccount(ctx, s.cluster, dir)
 	if err != nil {
-		return nil, account{}, err
+		return nil, nil, err
 	}
 	velero, err := servers.StartVelero(ctx, s.cluster, stack.VeleroOptions{
 		Plugins: []string{aws, cases.BuiltPlugin("../../..", "velero-plugins")},
@@ -89,7 +89,7 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 			"OADP_IMAGE_GC_GRACE=1ms", "AWS_MAX_ATTEMPTS=3"},
 	})
 	if err != nil {
-		return nil, account{}, err
+		return nil, nil, err
 	}
 	return velero, who, s.registry.PublishCA(ctx, stack.VeleroNamespace)
 }
@@ -137,13 +137,20 @@ func (w *world) location(name, bucket string) stack.Location {
 	return l
 }
 
-// backup backs up a namespace, and all must be well.
-func backup(ctx context.Context, t *testing.T, velero *stack.Velero, name, location, namespace string) *unstructured.Unstructured {
+// backup backs up the image streams of a namespace, and all must be well.
+func backup(ctx context.Context, t *testing.T, velero *stack.Velero, name, location, namespace string) {
 	t.Helper()
-	object, err := velero.Backup(ctx, name, map[string]any{"includedNamespaces": []any{namespace}, "storageLocation": location})
+	object, err := velero.Backup(ctx, name, imageStreams(location, namespace))
 	must(t, err)
 	mustComplete(ctx, t, velero, object)
-	return object
+}
+
+// imageStreams is the specification of a backup of the image streams of a
+// namespace.
+func imageStreams(location, namespace string) map[string]any {
+	return map[string]any{
+		"storageLocation": location, "includedNamespaces": []any{namespace}, "includedResources": []any{"imagestreams"},
+	}
 }
 
 // restore restores a backup, and all must be well.
@@ -192,15 +199,20 @@ func (w *world) tree(ctx context.Context, t *testing.T, bucket string) *registry
 	return tree
 }
 
-// mustNotPanic expects no panic in the server's log from an offset on, which
-// the plugins write to as well.
-func mustNotPanic(t *testing.T, velero *stack.Velero, from int64) {
+// mustHaveDecentLog expects no panic in the server's log, which the plugins write
+// to as well, and none of the secrets that they know.
+func (w *world) mustHaveDecentLog(t *testing.T) {
 	t.Helper()
-	log, err := os.ReadFile(velero.LogPath)
+	log, err := os.ReadFile(w.velero.LogPath)
 	must(t, err)
-	for line := range strings.Lines(string(log[from:])) {
+	for line := range strings.Lines(string(log)) {
 		if strings.Contains(line, "panic") || strings.Contains(line, "goroutine ") {
 			t.Error(strings.TrimSpace(line))
+		}
+		for _, secret := range append(w.account.tokens, w.store.SecretKey) {
+			if strings.Contains(line, secret) {
+				t.Error("a secret is in the log: " + strings.TrimSpace(strings.ReplaceAll(line, secret, "SECRET")))
+			}
 		}
 	}
 }
