@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
@@ -39,7 +40,7 @@ type Cleaner struct {
 
 	mu      sync.Mutex
 	reader  *indexReader
-	swept   bool
+	tidied  bool
 	blocked map[digest.Digest]time.Time // images that stayed, by the time since when they are pending
 }
 
@@ -60,12 +61,18 @@ func NewCleaner(bucket objectstore.Bucket, grace time.Duration, log *slog.Logger
 // Release says that a backup, named by its owner as in [Backup.Owner], no longer
 // needs images. Those that it never needed do no harm.
 func (c *Cleaner) Release(ctx context.Context, owner string, released []digest.Digest) error {
-	var failures []error
-	for _, d := range released {
-		if err := c.release(ctx, owner, d); err != nil {
-			failures = append(failures, fmt.Errorf("image %s: %w", d, err))
-		}
+	failures := make([]error, len(released))
+	var group errgroup.Group
+	group.SetLimit(c.parallel)
+	for i, d := range released {
+		group.Go(func() error {
+			if err := c.release(ctx, owner, d); err != nil {
+				failures[i] = fmt.Errorf("image %s: %w", d, err)
+			}
+			return nil
+		})
 	}
+	group.Wait()
 	return errors.Join(failures...)
 }
 
@@ -92,6 +99,12 @@ type Removed struct {
 func (c *Cleaner) Sweep(ctx context.Context) (Removed, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.tidied {
+		if err := c.tidy(ctx); err != nil {
+			return Removed{}, err
+		}
+		c.tidied = true
+	}
 	work, err := c.hasWork(ctx)
 	if err != nil || !work {
 		return Removed{}, err
@@ -101,32 +114,24 @@ func (c *Cleaner) Sweep(ctx context.Context) (Removed, error) {
 		return Removed{}, err
 	}
 	defer s.end(ctx)
-	c.swept = true
-	return c.sweep(ctx, s)
-}
-
-// hasWork reports whether a sweep may find something to do. Times are compared
-// with this machine's clock, which decides nothing else.
-func (c *Cleaner) hasWork(ctx context.Context) (bool, error) {
-	if c.swept {
-		return c.hasPending(ctx)
-	}
 	ix, err := c.reader.read(ctx)
 	if err != nil {
-		return false, err
+		return Removed{}, err
 	}
-	now := later(time.Now(), ix.newest)
-	for _, entries := range ix.entries {
-		if slices.ContainsFunc(entries, func(e dated) bool { return now.Sub(e.at) >= c.abandoned }) {
-			return true, nil
+	due := ix.due(s.now, s.grace)
+	err = s.clean(ctx, ix, due)
+	for _, d := range due {
+		if reasons := s.stays[d]; len(reasons) > 0 {
+			c.blocked[d] = ix.pending[d].at
+			c.log.Info("an image that no backup needs stays for now", "digest", d.String(), "reason", strings.Join(reasons, "; "))
 		}
 	}
-	return len(ix.due(now, c.grace)) > 0 || len(ix.orphans()) > 0, nil
+	return s.removed, err
 }
 
-// hasPending reports whether there are images that may go now and were not found
-// to have to stay.
-func (c *Cleaner) hasPending(ctx context.Context) (bool, error) {
+// hasWork reports whether there are images that may go now and were not found to
+// have to stay. It goes by this machine's clock as well, which decides nothing else.
+func (c *Cleaner) hasWork(ctx context.Context) (bool, error) {
 	var all []objectstore.Object
 	now := time.Now()
 	for o, err := range c.bucket.List(ctx, pendingRoot) {
@@ -167,47 +172,37 @@ func (c *Cleaner) newSweep() *sweep {
 		grace:     c.grace,
 		parallel:  c.parallel,
 		log:       c.log,
-		manifests: &manifests{c.bucket, map[digest.Digest]*named{}},
+		manifests: newManifests(c.bucket),
 		tags:      map[version]digest.Digest{},
-		complete:  map[string]bool{},
+		records:   newRecords(c.bucket),
 		gone:      map[string]bool{},
 		stays:     map[digest.Digest][]string{},
 		freed:     map[digest.Digest]int64{},
 	}
 }
 
-// sweep does what a sweep does between its announcement and its end.
-func (c *Cleaner) sweep(ctx context.Context, s *sweep) (Removed, error) {
-	var err error
-	if s.index, err = c.reader.read(ctx); err != nil {
-		return Removed{}, err
+// tidy makes images pending that were not released in order. It removes none.
+func (c *Cleaner) tidy(ctx context.Context) error {
+	ix, err := c.reader.read(ctx)
+	if err != nil {
+		return err
 	}
-	if err := c.dropAbandoned(ctx, s); err != nil {
-		return Removed{}, err
+	if err := c.dropAbandoned(ctx, ix); err != nil {
+		return err
 	}
-	if err := c.adopt(ctx, s); err != nil {
-		return Removed{}, err
-	}
-	due := s.index.due(s.now, s.grace)
-	err = s.clean(ctx, due)
-	for _, d := range due {
-		if reasons := s.stays[d]; len(reasons) > 0 {
-			c.blocked[d] = s.index.pending[d].at
-			c.log.Info("an image that no backup needs stays for now", "digest", d.String(), "reason", strings.Join(reasons, "; "))
-		}
-	}
-	return s.removed, err
+	return c.adopt(ctx, ix)
 }
 
 // dropAbandoned drops the entries of backups that are long over and have left
-// nothing. Their images become pending.
-func (c *Cleaner) dropAbandoned(ctx context.Context, s *sweep) error {
-	for _, image := range slices.Sorted(maps.Keys(s.index.entries)) {
-		for _, e := range s.index.entries[image] {
-			if s.now.Sub(e.at) < c.abandoned {
+// nothing. It is not later than the newest object of the index.
+func (c *Cleaner) dropAbandoned(ctx context.Context, ix *index) error {
+	records := newRecords(c.bucket)
+	for _, image := range slices.Sorted(maps.Keys(ix.entries)) {
+		for _, e := range ix.entries[image] {
+			if ix.newest.Sub(e.at) < c.abandoned {
 				continue
 			}
-			lost, err := s.lost(ctx, e.Backup)
+			lost, err := records.lost(ctx, e.Backup)
 			if err != nil {
 				return err
 			}
@@ -224,22 +219,24 @@ func (c *Cleaner) dropAbandoned(ctx context.Context, s *sweep) error {
 }
 
 // adopt makes manifests pending whose release was interrupted.
-func (c *Cleaner) adopt(ctx context.Context, s *sweep) error {
-	for _, d := range s.index.orphans() {
-		if _, err := s.manifests.load(ctx, d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (c *Cleaner) adopt(ctx context.Context, ix *index) error {
+	read := newManifests(c.bucket)
+	for _, d := range ix.orphans() {
+		if _, err := read.load(ctx, d); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			c.log.Warn("an image that no backup needs stays, as its manifest cannot be read", "digest", d.String(), "error", err.Error())
 			continue
 		}
-		if _, err := c.bucket.Stat(ctx, pendingKey(d)); !errors.Is(err, fs.ErrNotExist) {
-			if err != nil {
-				return err
-			}
-			continue
+		_, err := c.bucket.Stat(ctx, pendingKey(d))
+		if err == nil {
+			continue // it was released meanwhile
 		}
-		e := &entry{Repositories: slices.Sorted(maps.Keys(s.index.marks[d])), Contents: s.manifests.contents(d)}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		e := &entry{Repositories: slices.Sorted(maps.Keys(ix.marks[d])), Contents: read.contents(d)}
 		if err := c.bucket.Put(ctx, pendingKey(d), bytes.NewReader(e.encode())); err != nil {
 			return err
 		}

@@ -99,15 +99,18 @@ func (e *entry) with(other *entry) *entry {
 	}
 }
 
-func subset[T comparable](some, all []T) bool {
-	return !slices.ContainsFunc(some, func(v T) bool { return !slices.Contains(all, v) })
-}
+func subset[T comparable](some, all []T) bool { return len(union(all, some)) == len(union(all, nil)) }
 
+// union returns each value once, in the order of its first appearance.
 func union[T comparable](some, more []T) []T {
-	all := slices.Clone(some)
-	for _, v := range more {
-		if !slices.Contains(all, v) {
-			all = append(all, v)
+	seen := make(map[T]bool, len(some)+len(more))
+	var all []T
+	for _, values := range [][]T{some, more} {
+		for _, v := range values {
+			if !seen[v] {
+				seen[v] = true
+				all = append(all, v)
+			}
 		}
 	}
 	return all

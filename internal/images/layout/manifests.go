@@ -23,6 +23,10 @@ type named struct {
 	manifests, blobs []digest.Digest
 }
 
+func newManifests(bucket objectstore.Bucket) *manifests {
+	return &manifests{bucket, map[digest.Digest]*named{}}
+}
+
 // load reads a manifest and those that it names, as far as they are there, and
 // reports whether there were any to read. The error for a manifest that is not
 // there is fs.ErrNotExist.

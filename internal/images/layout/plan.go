@@ -33,9 +33,9 @@ func (c *Cleaner) Plan(ctx context.Context) ([]Planned, error) {
 		return nil, err
 	}
 	s := c.newSweep()
-	s.index, s.now = ix, later(time.Now(), ix.newest)
+	s.now = later(time.Now(), ix.newest)
 	due := ix.due(s.now, s.grace)
-	if err := s.clean(ctx, due); err != nil {
+	if err := s.clean(ctx, ix, due); err != nil {
 		return nil, err
 	}
 	sizes, err := c.blobSizes(ctx)

@@ -33,7 +33,7 @@ type sweep struct {
 	usedIn    map[string]*use // of its repositories
 	manifests *manifests
 	tags      map[version]digest.Digest // what the links of tags name
-	complete  map[string]bool           // whether Velero has written the object that ends a backup
+	records   *records
 
 	gone    map[string]bool            // keys that a rehearsal would have removed
 	stays   map[digest.Digest][]string // why pending images could not be removed
@@ -57,8 +57,11 @@ func (s *sweep) end(ctx context.Context) {
 // errOver says that a sweep has no time left.
 var errOver = errors.New("the time of the clean-up is over")
 
-// clean removes what the given images alone need.
-func (s *sweep) clean(ctx context.Context, due []digest.Digest) error {
+// clean removes what the given images alone need. The index was read after the
+// sweep was announced.
+func (s *sweep) clean(ctx context.Context, ix *index, due []digest.Digest) error {
+	s.index = ix
+	s.used, s.usedIn = ix.uses()
 	err := s.cleanAll(ctx, due)
 	if errors.Is(err, errOver) {
 		s.log.Info("a clean-up goes on next time", "images", len(due))
@@ -68,7 +71,9 @@ func (s *sweep) clean(ctx context.Context, due []digest.Digest) error {
 }
 
 func (s *sweep) cleanAll(ctx context.Context, due []digest.Digest) error {
-	s.used, s.usedIn = s.index.uses()
+	if len(due) == 0 {
+		return nil
+	}
 	images := map[string][]digest.Digest{}
 	for _, d := range due {
 		for _, name := range s.index.repositories(d) {
@@ -80,19 +85,19 @@ func (s *sweep) cleanAll(ctx context.Context, due []digest.Digest) error {
 			return err
 		}
 	}
-	if len(due) > 0 {
-		if err := s.cleanBlobs(ctx, due); err != nil {
+	if err := s.cleanBlobs(ctx, due); err != nil {
+		return err
+	}
+	for _, d := range due {
+		if len(s.stays[d]) > 0 {
+			continue
+		}
+		if err := s.delete(ctx, []string{pendingKey(d)}); err != nil {
 			return err
 		}
+		s.removed.Images++
 	}
-	var finished []string
-	for _, d := range due {
-		if len(s.stays[d]) == 0 {
-			finished = append(finished, pendingKey(d))
-		}
-	}
-	s.removed.Images = len(finished)
-	return s.delete(ctx, finished)
+	return nil
 }
 
 // cleanRepository removes pending images from a repository.
@@ -168,7 +173,7 @@ func (s *sweep) look(ctx context.Context, name string, used *use) (*view, string
 // writer says which backup is writing to the repository, if one is.
 func (s *sweep) writer(ctx context.Context, name string, used *use) (string, error) {
 	for _, b := range used.sortedBackups() {
-		complete, err := s.isComplete(ctx, b)
+		complete, err := s.records.complete(ctx, b)
 		if err != nil {
 			return "", err
 		}
@@ -207,33 +212,6 @@ func (s *sweep) readUp(ctx context.Context, v *view, needed map[digest.Digest]bo
 		s.tags[version], news = digest.Digest(content), true
 	}
 	return news, "", nil
-}
-
-// isComplete reports whether Velero has written the object that ends a backup.
-func (s *sweep) isComplete(ctx context.Context, b Backup) (bool, error) {
-	key := b.recordKey()
-	if complete, known := s.complete[key]; known {
-		return complete, nil
-	}
-	_, err := s.bucket.Stat(ctx, key)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	s.complete[key] = err == nil
-	return err == nil, nil
-}
-
-// lost reports whether a backup is not in the bucket though others of its
-// location are. Without any, the location was moved or is not filled yet.
-func (s *sweep) lost(ctx context.Context, b Backup) (bool, error) {
-	complete, err := s.isComplete(ctx, b)
-	if complete || err != nil {
-		return false, err
-	}
-	for _, err := range s.bucket.List(ctx, b.folder()) {
-		return err == nil, err
-	}
-	return false, nil
 }
 
 // cleanBlobs removes the blobs and manifests of images that nothing refers to.

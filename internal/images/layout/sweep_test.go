@@ -306,6 +306,7 @@ func TestAbandonedEntries(t *testing.T) {
 	ended := newTree(bucket, "ended")
 	mustCopy(t, image, ended, "v1", "ns/ended")
 	bucket.clock = time.Now
+	bucket.set(sweepsRoot+"now", nil) // tells the server's time
 
 	// A location without any backup was moved, or is being filled.
 	if _, err := newCleaner(bucket, 0).Sweep(t.Context()); err != nil {
@@ -322,6 +323,7 @@ func TestAbandonedEntries(t *testing.T) {
 		t.Errorf("entries: %q", entries)
 	}
 	wantWhole(t, bucket, "ns/ended", image)
+	delete(bucket.objects, sweepsRoot+"now")
 	clean(t, newCleaner(bucket, 0), ended, image)
 	wantNothing(t, bucket)
 }
