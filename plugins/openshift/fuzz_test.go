@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -99,6 +100,10 @@ func seeds() []string {
 		`{"kind": "DeploymentConfig", "metadata": {"annotations": {"oadp.openshift.io/includes-dm-dc-fix": "true", "oadp.openshift.io/pod-labels": "a=b"}}, "spec": {"replicas": 2, "selector": {"a": "b"}, "triggers": [{"imageChangeParams": {"from": {"namespace": "shop"}}}]}}`,
 		`{"kind": "BuildConfig", "metadata": {"namespace": "shop"}, "spec": {"output": {"pushSecret": {"name": "builder-dockercfg-a"}, "to": {"kind": "DockerImage", "name": "old/a"}}, "strategy": {"sourceStrategy": {"from": {"kind": "ImageStreamTag", "namespace": "shop"}}}, "source": {"images": [{"from": {}}]}, "triggers": [{"imageChange": {"from": {}}}]}}`,
 		`{"kind": "ImageStream", "metadata": {"annotations": {"openshift.io/backup-registry-hostname": "old"}}, "spec": {"tags": []}, "status": {"tags": [{"items": [{"dockerImageReference": "old/a/b"}]}]}}`,
+		fmt.Sprintf(`{"kind": "ImageStream", "metadata": {"name": "app", "namespace": "shop", "annotations": {"openshift.io/backup-registry-hostname": "old", "openshift.io/restore-registry-hostname": "new",
+"openshift.io/migration-registry": "bsl://", "oadp.openshift.io/image-copy": "{\"owner\": \"o\", \"converted\": {\"a\": \"b\"}}"}},
+"spec": {"tags": [{"name": "v2", "from": {"kind": "ImageStreamTag", "name": "app:v1"}}]}, "status": {"tags": [{"tag": "v1", "items": [{"image": %[1]q, "dockerImageReference": "old/shop/app@%[1]s"}]}]}}`, sum("a")),
+		`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "shop", "annotations": {"openshift.io/backup-registry-hostname": "old", "openshift.io/restore-registry-hostname": "new"}}, "spec": {"template": {"spec": {"containers": [{"image": "old/shop/app@sha256:a"}]}}}}`,
 		`{"kind": "ImageStreamTag", "metadata": {"name": "a:b", "namespace": "shop", "annotations": {"migration.openshift.io/related-istag": "a:v1"}}, "tag": {"from": {"kind": "ImageStreamImage", "name": "a@i"}}, "image": {"dockerImageReference": "old/a"}}`,
 		`{"kind": "ServiceAccount", "metadata": {"name": "app", "namespace": "shop", "annotations": {"openshift.io/internal-registry-pull-secret-ref": "x"}}, "secrets": [{"name": "x"}, 1], "imagePullSecrets": [{"name": "app-dockercfg-1"}]}`,
 		`{"kind": "SecurityContextConstraints", "metadata": {"name": "a"}, "users": ["system:serviceaccount:shop:app", 1], "groups": ["system:serviceaccounts:shop"]}`,

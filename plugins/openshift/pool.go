@@ -20,12 +20,7 @@ type pool[T any] struct {
 	entries map[string]*pooled[T]
 }
 
-const (
-	poolIdle = 10 * time.Minute
-	// failureKept is how long nobody tries again to open what could not be
-	// opened: for the rest of a backup.
-	failureKept = wholeTask
-)
+const poolIdle = 10 * time.Minute
 
 type pooled[T any] struct {
 	ready     chan struct{} // closed when the fields below are set
@@ -47,9 +42,9 @@ type opener[T any] func(context.Context) (value T, close func(), err error)
 
 // use returns the value of a key, which stays open until done is called. One
 // caller opens it for all; if that ends because the caller is gone, the next one
-// tries again. If it fails, one caller gets the error and the others one that
-// refers to it, so that it is told once: who names the caller for that. One
-// without a name gets the error, too, and does not count.
+// tries again. If it fails, nobody tries again. One caller gets the error then and
+// the others one that refers to it, so that it is told once: who names the caller
+// for that. One without a name gets the error, too, and does not count.
 func (p *pool[T]) use(ctx context.Context, key, who string, open opener[T]) (value T, done func(), err error) {
 	for {
 		e, mine := p.claim(key)
@@ -112,14 +107,10 @@ func (p *pool[T]) fill(ctx context.Context, key string, e *pooled[T], open opene
 func (p *pool[T]) release(key string, e *pooled[T]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.users--; e.users > 0 || p.entries[key] != e {
+	if e.users--; e.users > 0 || e.err != nil || p.entries[key] != e {
 		return
 	}
-	lifetime := cmp.Or(p.Idle, poolIdle)
-	if e.err != nil {
-		lifetime = failureKept
-	}
-	e.timer = time.AfterFunc(lifetime, func() { p.end(key, e) })
+	e.timer = time.AfterFunc(cmp.Or(p.Idle, poolIdle), func() { p.end(key, e) })
 }
 
 // end forgets an entry that has no users, and closes its value.
@@ -130,7 +121,7 @@ func (p *pool[T]) end(key string, e *pooled[T]) {
 		delete(p.entries, key)
 	}
 	p.mu.Unlock()
-	if unused && e.err == nil {
+	if unused {
 		e.close()
 	}
 }
