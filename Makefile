@@ -65,10 +65,15 @@ test: build ## run all tests; builds the servers that they need
 bench: build ## measure our plugins against a plugin on Velero's own framework
 	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
 	$(MAKE) bench-items
+	$(MAKE) bench-images
 
 .PHONY: bench-items
 bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
 	go run ./test/e2e/itembench --plugins bin
+
+.PHONY: bench-images
+bench-images: build ## measure the copy of images to a bucket and back against the way of the plugin replaced
+	go run ./test/e2e/imagebench --plugins bin
 
 .PHONY: huge
 huge: build ## put an object of 60 GiB through the aws plugin, and measure
