@@ -174,6 +174,13 @@ func (o stored) entry(key string) objectstore.Object {
 	return objectstore.Object{Key: key, Size: int64(len(o.data)), Modified: o.modified}
 }
 
+// remove removes an object without a request.
+func (m *memory) remove(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, key)
+}
+
 // keys returns those of a prefix without a request.
 func (m *memory) keys(prefix string) []string {
 	m.mu.Lock()

@@ -117,7 +117,7 @@ func TestCleanUpWithBothSpellings(t *testing.T) {
 	ours, theirs := imageOf(t, "base", "ours"), imageOf(t, "base", "theirs")
 	mustCopy(t, theirs, newTree(bucket, "other"), "v1", "ns/theirs")
 	for _, key := range bucket.keys(indexRoot) {
-		delete(bucket.objects, key)
+		bucket.remove(key)
 	}
 	b := BothSpellings(bucket)
 	tree := newTree(b, "1")

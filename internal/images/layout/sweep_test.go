@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ func wantNothing(t testing.TB, bucket *memory) {
 // foreign forgets that we wrote what is there.
 func foreign(bucket *memory) {
 	for _, key := range bucket.keys(indexRoot) {
-		delete(bucket.objects, key)
+		bucket.remove(key)
 	}
 }
 
@@ -237,7 +238,7 @@ func TestUploadsOfOthersBlock(t *testing.T) {
 		if repository == "ns/app" {
 			wantWhole(t, bucket, "ns/app", image)
 		}
-		delete(bucket.objects, upload)
+		bucket.remove(upload)
 		if _, err := newCleaner(bucket, time.Hour).Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +324,7 @@ func TestAbandonedEntries(t *testing.T) {
 		t.Errorf("entries: %q", entries)
 	}
 	wantWhole(t, bucket, "ns/ended", image)
-	delete(bucket.objects, sweepsRoot+"now")
+	bucket.remove(sweepsRoot + "now")
 	clean(t, newCleaner(bucket, 0), ended, image)
 	wantNothing(t, bucket)
 }
@@ -410,7 +411,7 @@ func TestAnnouncementWaitsForSweeps(t *testing.T) {
 			t.Errorf("announced: %v; entries: %q", announced, bucket.keys(entriesRoot))
 		}
 		bucket.set(sweepsRoot+"b", nil) // which sees the entry
-		delete(bucket.objects, sweepsRoot+"a")
+		bucket.remove(sweepsRoot + "a")
 		time.Sleep(2 * heedPause)
 		synctest.Wait()
 		if !announced {
@@ -463,6 +464,7 @@ func TestSweepEndsInTime(t *testing.T) {
 			all = append(all, image)
 		}
 		end(t, bucket, tree)
+		var mu sync.Mutex
 		var begun, last time.Time
 		bucket.before = func(ctx context.Context, r request) error {
 			if r.method == "Put" && strings.HasPrefix(r.key, sweepsRoot) {
@@ -471,6 +473,8 @@ func TestSweepEndsInTime(t *testing.T) {
 			if r.method == "Delete" && !strings.HasPrefix(r.key, sweepsRoot) && !begun.IsZero() {
 				select {
 				case <-time.After(3 * time.Second):
+					mu.Lock()
+					defer mu.Unlock()
 					last = time.Now()
 				case <-ctx.Done():
 					return ctx.Err()
@@ -504,7 +508,7 @@ func TestSweepWithoutAnnouncementStops(t *testing.T) {
 	bucket.before = func(_ context.Context, r request) error {
 		if r.method == "Get" && r.key == blobKey(image.digest()) {
 			for _, key := range bucket.keys(sweepsRoot) {
-				delete(bucket.objects, key)
+				bucket.remove(key)
 			}
 		}
 		return nil
