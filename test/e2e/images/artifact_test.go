@@ -25,9 +25,9 @@ type artifact interface {
 	Digest() (v1.Hash, error)
 }
 
-func digestOf(t *testing.T, a artifact) digest.Digest {
+func digestOf(t *testing.T, of interface{ Digest() (v1.Hash, error) }) digest.Digest {
 	t.Helper()
-	d, err := a.Digest()
+	d, err := of.Digest()
 	must(t, err)
 	return digest.Digest(d.String())
 }

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
@@ -29,11 +30,14 @@ func TestNothingIsKeptTwiceOrTooLong(t *testing.T) {
 	// An image that shares a layer with those of the app, and one of these, which
 	// the backups find in the bucket.
 	stranger := s.newStranger(ctx, t, s.bucket)
-	other, err := mutate.AppendLayers(a.images[0], made[v1.Layer](t)(sampleimage.Layer(7100, smallLayer)))
-	must(t, err)
+	other := made[v1.Image](t)(mutate.AppendLayers(a.images[0], made[v1.Layer](t)(sampleimage.Layer(7100, smallLayer))))
 	stranger.push(ctx, t, "other/thing", "1", other)
 	stranger.push(ctx, t, "keep/app", "v1", a.images[0])
 	before := s.tree(ctx, t, s.bucket)
+	// An image of the first backup alone, which shares a layer as well.
+	own := made[v1.Layer](t)(sampleimage.Layer(7200, smallLayer))
+	alone := made[v1.Image](t)(mutate.AppendLayers(a.images[1], own))
+	must(t, s.one.push(ctx, "keep/alone", "1", alone))
 
 	s.one.registry.ResetCounts()
 	backup(ctx, t, s.velero, "keep-1", s.location, a.namespace)
@@ -41,6 +45,7 @@ func TestNothingIsKeptTwiceOrTooLong(t *testing.T) {
 	if sent < smallLayer {
 		t.Fatalf("the first backup has read only %d bytes of blobs: the test proves nothing", sent)
 	}
+	must(t, s.one.resource(imageStream, "keep").Delete(ctx, "alone", metav1.DeleteOptions{}))
 	s.one.registry.ResetCounts()
 	backup(ctx, t, s.velero, "keep-2", s.location, a.namespace)
 	counts := s.one.registry.Counts()
@@ -54,7 +59,12 @@ func TestNothingIsKeptTwiceOrTooLong(t *testing.T) {
 	}
 
 	must(t, s.velero.DeleteBackup(ctx, "keep-1"))
-	s.tree(ctx, t, s.bucket)
+	tree := s.tree(ctx, t, s.bucket)
+	for what, d := range map[string]digest.Digest{"image": digestOf(t, alone), "layer": digestOf(t, own)} {
+		if _, ok := tree.Blobs[d]; ok {
+			t.Errorf("the %s that only the deleted backup has needed is still there", what)
+		}
+	}
 	must(t, s.one.loseImages(ctx))
 	restore(ctx, t, s.velero, "keep", "keep-2", map[string]any{"keep": "keep-back"})
 	a.mustBeBack(ctx, t, s.one, "keep-back")
