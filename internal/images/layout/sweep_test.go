@@ -298,6 +298,24 @@ func TestRunningBackupKeepsItsRepositories(t *testing.T) {
 	}
 }
 
+// What a backup has announced stays, though nothing refers to it yet.
+func TestAnnouncedContentStays(t *testing.T) {
+	bucket := newMemory()
+	old, current := imageOf(t, "base", "old"), imageOf(t, "base", "current")
+	first, running := newTree(bucket, "1"), newTree(bucket, "2")
+	mustCopy(t, old, first, "v1", "ns/app")
+	end(t, bucket, first)
+	if err := running.Announce(t.Context(), images.Announcement{
+		Digest: current.digest(), Repositories: []string{"ns/other"}, Contents: []digest.Digest{digest.FromString("base")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	removed := clean(t, newCleaner(bucket, 0), first, old)
+	if left := bucket.keys(blobsRoot); removed.Images != 1 || !slices.Equal(left, []string{blobKey(digest.FromString("base"))}) {
+		t.Errorf("removed %+v, left %q", removed, left)
+	}
+}
+
 // The entries of a backup that has never come to be are dropped in the end.
 func TestAbandonedEntries(t *testing.T) {
 	bucket := newMemory()
