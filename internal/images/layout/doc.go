@@ -19,50 +19,49 @@
 //
 // # Why nothing is removed that is needed
 //
-// The argument takes a bucket whose requests happen one after the other, as all
-// supported ones have it; a list of several pages has what was there throughout.
-// It does not depend on the time of grace.
+// The argument takes a bucket whose requests happen one after the other, as those
+// of all supported stores do, and in whose lists, also those of several pages, is
+// what was there throughout. It does not depend on the time of grace.
 //
-// A backup of ours. A sweep (1) announces itself, (2) lists the entries, (3)
-// removes, (4) takes the announcement back. A backup (a) writes its entry, (b)
-// lists the announcements and waits until all that it sees are gone, (c) looks for
-// what is there already and writes the rest. Either (a) comes before the end of
-// (2) in such a way that the sweep sees the entry: then it removes no blob that the
-// entry names, and touches none of its repositories until Velero has written the
-// object that ends a backup. Or it comes later: then (1) comes before (b), and the
-// backup waits until the sweep's last removal, so (c) sees what is really left. An
-// entry that learns of more repositories goes through (a) to (c) again. What a
-// backup has seen it relies on only while entries of its own cover it.
+// Backups. A sweep (1) announces itself, (2) reads the entries, (3) removes, (4)
+// takes the announcement back. A backup (a) writes its entry, (b) lists the
+// announcements and waits until all that it sees are gone, (c) looks for what is
+// there already and writes the rest. If the sweep sees the entry, it removes no
+// blob that the entry names, and touches none of the entry's repositories as long
+// as Velero has not written the object that ends a backup, nor any link that the
+// entry needs after that. If it does not, then (a) came after the beginning of (2),
+// so (b) came after (1), and (c) comes after the sweep's last removal. An entry
+// that learns of more repositories goes through (a) to (c) again. What a backup has
+// seen it relies on only while entries of its own cover it.
 //
-// Death. A sweep begins no removal later than sweepTime after it began, by its own
-// clock, and none takes longer than deleteTime. A backup that has waited for
-// longer than both, by its own clock, removes the announcement and goes on. A
-// sweep that was frozen in between finds its time over, or its announcement gone.
-// What remains is a process that freezes for minutes exactly between its look at
-// the clock and the sending of one request.
+// Two sweeps. Each removes only what the entries that it sees do not need, and
+// removals repeat without harm. A backup whose entry one of them does not see waits
+// for that one.
 //
-// Crashes. Copies write blobs, links of layers, manifests and their links, tags,
-// in this order, and sweeps remove in the opposite one. So at any point each link
-// finds what it refers to. An image stays pending until all is done; a mark
-// outlives the link and the links of layers. Manifests with a mark but neither
-// entry nor pending, which a crash while an entry was dropped leaves, become
-// pending again.
+// Death. A sweep begins no removal later than sweepTime after its beginning, and
+// none takes longer than deleteTime. A backup that has waited for longer than both
+// removes the announcement and goes on. A sweep that was stopped meanwhile finds its
+// time over, or its announcement gone. What remains is a process that stops for
+// minutes between its look at the clock and the sending of one request.
 //
-// Two sweeps remove only what neither's entries need, and removals repeat without
-// harm. Entries from after the first sweep's list belong to backups that wait for
-// it; the second either lists these entries or is waited for as well.
+// Crashes. A copy writes blobs, links of layers, manifests and their links, tags,
+// in this order; a sweep removes in the opposite one. So each link finds what it
+// refers to at any point. An image stays pending until all is done, and a mark
+// outlives what it stands for. Manifests with a mark but without entry and pending,
+// which a crash while an entry is dropped leaves, become pending again. Entries of a
+// backup that never ended are dropped when they are older than any backup takes.
 //
 // Writers that know nothing of the index, such as the plugin that ours replaces.
-// A revision link of theirs has no mark, or is newer than the mark, since they
-// write it in any case. Such a link stays, as do the links of all layers and
-// manifests that it needs in its repository, and every blob with a link anywhere.
-// Manifests that cannot be read block the repository. So does an unfinished
-// upload, for the time of grace; one anywhere blocks the removal of blobs. Look and
-// removal follow upon each other: what these writers do in the seconds between
-// them, or to a link in the second in which we make it, cannot be told apart and is
-// the limit of this argument.
+// They write the link of a revision whether it is there or not, so a link of theirs
+// has no mark or is newer than it. Such a link stays, as do the links of all layers
+// and manifests that it needs in its repository, and every blob with a link from
+// anywhere. A manifest that cannot be read blocks its repository. So does an
+// unfinished upload, for the time of grace, and one anywhere blocks the removal of
+// blobs. A removal follows directly upon the look that allows it. What these writers
+// do in between, which are seconds, or to a link in the same second in which we
+// write or mark it, cannot be told apart; this is the limit of the argument.
 //
 // Clocks. Times of objects are compared with each other only, and all are the
-// server's; "now" is the time of the sweep's own announcement. Processes measure
-// spans with their own clocks. As some stores keep full seconds, so do comparisons.
+// server's; "now" is the time of the sweep's announcement. As some stores keep full
+// seconds, comparisons do. Spans are measured by each process for itself.
 package layout

@@ -25,7 +25,7 @@ type sweep struct {
 	log      *slog.Logger
 
 	key  string    // of its announcement, "" for a rehearsal
-	ends time.Time // by this process's clock
+	ends time.Time // by this machine's clocks
 	now  time.Time // of its beginning, by the server's clock
 
 	index     *index
@@ -301,7 +301,7 @@ func (s *sweep) goOn(ctx context.Context) error {
 	if s.key == "" {
 		return nil
 	}
-	if !time.Now().Before(s.ends) {
+	if s.over() {
 		return errOver
 	}
 	_, err := s.bucket.Stat(ctx, s.key)
@@ -309,6 +309,13 @@ func (s *sweep) goOn(ctx context.Context) error {
 		return errOver
 	}
 	return err
+}
+
+// over reports whether the sweep's time is over by either of the clocks: one is
+// set at times, and the other stands still while the machine sleeps.
+func (s *sweep) over() bool {
+	now := time.Now()
+	return !now.Before(s.ends) || !now.Round(0).Before(s.ends.Round(0))
 }
 
 // delete removes objects, in any order. It begins nothing when the sweep's time
@@ -324,7 +331,7 @@ func (s *sweep) delete(ctx context.Context, keys []string) error {
 	group.SetLimit(s.parallel)
 	for _, key := range keys {
 		group.Go(func() error {
-			if !time.Now().Before(s.ends) {
+			if s.over() {
 				return errOver
 			}
 			ctx, cancel := context.WithTimeout(ctx, deleteTime)
