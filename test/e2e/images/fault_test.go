@@ -32,17 +32,19 @@ var (
 // the next backup is whole, and its images can be restored.
 func TestFaultsInABackup(t *testing.T) {
 	ctx := newContext(t)
-	s := newScene(ctx, t, "faults")
+	s, random := newScene(ctx, t, "faults"), randomness(t)
 	whole := newApp(ctx, t, s.one, "faults", 1000, 3, smallLayer)
 	backup(ctx, t, s.velero, "faults", s.location, whole.namespace)
-	usual := s.imageRequests()
+	// The order of requests that are sent at the same time varies, and their
+	// number with it.
+	usual := s.imageRequests() * 3 / 4
 
 	apps := []app{whole}
-	for i, b := range slices.Repeat(breakages(), *rounds) {
+	for i, b := range slices.Repeat(append(breakages(), inUploads()...), *rounds) {
 		name := fmt.Sprintf("faults-%d", i)
 		a := newApp(ctx, t, s.one, name, 2000+100*uint64(i), 3, b.layer)
 		apps = append(apps, a)
-		s.breaks(ctx, t, b, usual, func() *unstructured.Unstructured {
+		s.breaks(ctx, t, b, 1+random.IntN(usual), func() *unstructured.Unstructured {
 			object, err := s.velero.Backup(ctx, name+"-broken", imageStreams(s.location, name))
 			must(t, err)
 			return object
@@ -68,21 +70,18 @@ func TestFaultsInABackup(t *testing.T) {
 // next one that may update what is there brings all of them back.
 func TestFaultsInARestore(t *testing.T) {
 	ctx := newContext(t)
-	s := newScene(ctx, t, "back")
+	s, random := newScene(ctx, t, "back"), randomness(t)
 	a := newApp(ctx, t, s.one, "back", 4000, 3, smallLayer)
 	backup(ctx, t, s.velero, "back", s.location, a.namespace)
 	must(t, s.one.loseImages(ctx))
 	before := s.imageRequests()
 	restore(ctx, t, s.velero, "back", "back", map[string]any{"back": "back-whole"})
-	usual := s.imageRequests() - before
+	usual := (s.imageRequests() - before) * 3 / 4
 
-	for i, b := range slices.Repeat(breakages(), *rounds) {
-		if b.layer == largeLayer {
-			continue // nothing is uploaded to the bucket
-		}
+	for i, b := range slices.Repeat(append(breakages(), inPushes()...), *rounds) {
 		name := fmt.Sprintf("back-%d", i)
 		spec := map[string]any{"backupName": "back", "namespaceMapping": map[string]any{"back": name}}
-		s.breaks(ctx, t, b, usual, func() *unstructured.Unstructured {
+		s.breaks(ctx, t, b, 1+random.IntN(usual), func() *unstructured.Unstructured {
 			object, err := s.velero.Restore(ctx, name+"-broken", spec)
 			must(t, err)
 			return object
@@ -99,24 +98,30 @@ func TestFaultsInARestore(t *testing.T) {
 	s.mustHaveDecentLog(t)
 }
 
-// breaks lets something break at one of the usual number of requests while a
-// backup or restore runs.
-func (s *scene) breaks(ctx context.Context, t *testing.T, b breakage, usual int, run func() *unstructured.Unstructured) {
+// breaks lets something break at the nth request while a backup or restore runs.
+func (s *scene) breaks(ctx context.Context, t *testing.T, b breakage, n int, run func() *unstructured.Unstructured) {
 	t.Helper()
-	// The order of requests that are sent at the same time varies, and their
-	// number with it.
-	n := 1 + s.random.IntN(usual*3/4)
 	var happened atomic.Bool
 	b.happen(ctx, s, n, func() { happened.Store(true) })
 	object := run()
 	s.proxy.Reset()
 	s.one.registry.Heal()
 	if phase := stack.Phase(object); !happened.Load() || b.want != "" && phase != b.want {
-		t.Errorf("%s, at request %d of %d: happened: %t; %s is %s, want %s", b.name, n, usual, happened.Load(), object.GetName(), phase, b.want)
+		t.Errorf("%s, at request %d: happened: %t; %s is %s, want %s", b.name, n, happened.Load(), object.GetName(), phase, b.want)
 		for _, line := range complaints(ctx, t, s.velero, object) {
 			t.Log(line)
 		}
 	}
+}
+
+func randomness(t *testing.T) *rand.Rand {
+	t.Helper()
+	chosen := *seed
+	if chosen == 0 {
+		chosen = rand.Uint64()
+	}
+	t.Logf("-seed %d", chosen)
+	return rand.New(rand.NewPCG(chosen, 0))
 }
 
 // Layers that are sent to the bucket at once and in several parts, in bytes.
@@ -131,18 +136,12 @@ type scene struct {
 	t                *testing.T
 	bucket, location string
 	proxy            *s3proxy.Proxy
-	random           *rand.Rand
 }
 
 func newScene(ctx context.Context, t *testing.T, name string) *scene {
 	t.Helper()
 	w := theWorld(t)
-	chosen := *seed
-	if chosen == 0 {
-		chosen = rand.Uint64()
-	}
-	t.Logf("-seed %d", chosen)
-	s := &scene{world: w, t: t, bucket: w.store.NewBucket(t), location: name, random: rand.New(rand.NewPCG(chosen, 0))}
+	s := &scene{world: w, t: t, bucket: w.store.NewBucket(t), location: name}
 	s.proxy = s3proxy.NewTLS(t, w.store.TLSEndpoint, w.store.Transport())
 	location := w.location(name, s.bucket)
 	location.Config["s3Url"], location.CAPEM = s.proxy.URL, s.proxy.CAPEM
@@ -178,29 +177,41 @@ type breakage struct {
 }
 
 func breakages() []breakage {
-	part, commit := s3proxy.Part(2), s3proxy.Operations("CompleteMultipartUpload")
 	return []breakage{
 		{"plugin killed, its request lost", killing(anywhere, s3proxy.ResetRequest(0)), smallLayer, "PartiallyFailed"},
 		{"plugin killed, its request answered", killing(anywhere, s3proxy.LoseAnswer()), smallLayer, "PartiallyFailed"},
 		{"plugin killed while the bucket stands still", killing(anywhere, s3proxy.Stall()), smallLayer, "PartiallyFailed"},
-		{"plugin killed in an upload", killing(in(part), s3proxy.LoseAnswer()), largeLayer, "PartiallyFailed"},
-		{"plugin killed at the end of an upload", killing(in(commit), s3proxy.ResetRequest(0)), largeLayer, "PartiallyFailed"},
 		{"bucket gone", bucketGone(s3proxy.Always), smallLayer, "PartiallyFailed"},
 		{"bucket gone for a moment", bucketGone(1), smallLayer, "Completed"},
 		{"store killed", storeKilled, smallLayer, ""},
-		{"registry killed in a blob", registryKilled, smallLayer, "Completed"},
+		{"registry killed", registryKilled, smallLayer, "Completed"},
 		{"tokens replaced", tokensReplaced, smallLayer, "Completed"},
 	}
+}
+
+// inUploads happen while a layer is on its way to the bucket.
+func inUploads() []breakage {
+	part, commit := s3proxy.Part(2), s3proxy.Operations("CompleteMultipartUpload")
+	return []breakage{
+		{"plugin killed in an upload", killing(in(part), s3proxy.LoseAnswer()), largeLayer, "PartiallyFailed"},
+		{"plugin killed at the end of an upload", killing(in(commit), s3proxy.ResetRequest(0)), largeLayer, "PartiallyFailed"},
+	}
+}
+
+// inPushes happen while tags are on their way to the registry.
+func inPushes() []breakage {
+	return []breakage{{"plugin killed between two tags", killingAtTag, smallLayer, "PartiallyFailed"}}
 }
 
 // anywhere matches the requests about images from the nth on.
 func anywhere(n int) s3proxy.Match {
 	seen := 0
 	return func(r s3proxy.Request) bool {
-		if ofImages(r) {
-			seen++
+		if !ofImages(r) {
+			return false
 		}
-		return seen >= n && ofImages(r)
+		seen++
+		return seen >= n
 	}
 }
 
@@ -266,16 +277,22 @@ func storeKilled(ctx context.Context, s *scene, n int, done func()) {
 	})
 }
 
+// killingAtTag kills the plugin when it pushes one of the images of a tag.
+func killingAtTag(_ context.Context, s *scene, n int, done func()) {
+	when := nth(1+n%3, fakes.Requests(http.MethodPut, "/manifests/v1$"))
+	s.one.registry.Inject(1, when, func(_ *fakes.Registry, w http.ResponseWriter, r *http.Request, answer http.HandlerFunc) {
+		if err := killPlugins(s.velero); err != nil {
+			s.t.Error(err)
+		}
+		done()
+		answer(w, r)
+	})
+}
+
 // registryKilled kills the registry while it answers a request for a blob, and
 // starts it again.
 func registryKilled(ctx context.Context, s *scene, n int, done func()) {
-	seen, blob := 0, fakes.Requests("", "/blobs/")
-	when := func(r *http.Request) bool {
-		if blob(r) {
-			seen++
-		}
-		return seen > n%3 && blob(r)
-	}
+	when := nth(1+n%3, fakes.Requests("", "/blobs/"))
 	s.one.registry.Inject(1, when, func(_ *fakes.Registry, w http.ResponseWriter, r *http.Request, answer http.HandlerFunc) {
 		defer func() {
 			if err := s.one.backend.Start(ctx); err != nil {
@@ -283,19 +300,36 @@ func registryKilled(ctx context.Context, s *scene, n int, done func()) {
 			}
 			done()
 		}()
-		answer(&ending{w, s.one.backend.Kill}, r)
+		answer(&ending{w, func() {
+			s.one.backend.Kill()
+			if r.Method != http.MethodGet {
+				panic(http.ErrAbortHandler) // there is no body to break off
+			}
+		}}, r)
 	})
 }
 
-// ending ends what it is the answer of with its first bytes.
+// nth matches the requests to the registry from the nth on that another matches.
+func nth(n int, when fakes.Match) fakes.Match {
+	seen := 0
+	return func(r *http.Request) bool {
+		if !when(r) {
+			return false
+		}
+		seen++
+		return seen >= n
+	}
+}
+
+// ending does something when an answer begins.
 type ending struct {
 	http.ResponseWriter
 	end func()
 }
 
-func (e *ending) Write(p []byte) (int, error) {
+func (e *ending) WriteHeader(status int) {
 	e.end()
-	return e.ResponseWriter.Write(p)
+	e.ResponseWriter.WriteHeader(status)
 }
 
 func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }

@@ -24,7 +24,7 @@ const testTimeout = 3 * time.Minute
 
 func newContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*rounds)*testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
