@@ -99,7 +99,7 @@ func (s *site) measure(ctx context.Context, shape shape, rounds int) (report, er
 			fmt.Fprintf(os.Stderr, "%s, round %d, %s: %.2f s\n", shape.title, round+1, take.title, one.took.Seconds())
 			*take.into = append(*take.into, one)
 		}
-		if err := s.clear(ctx, w, round); err != nil {
+		if err := s.removeBucket(ctx, shape.bucket(round)); err != nil {
 			return r, err
 		}
 	}

@@ -130,11 +130,6 @@ func (s *site) openBucket(ctx context.Context, name string) (objectstore.BucketC
 	}, slog.New(slog.DiscardHandler))
 }
 
-// clear empties what a round has left behind.
-func (s *site) clear(ctx context.Context, w *workload, round int) error {
-	return s.removeBucket(ctx, w.shape.bucket(round))
-}
-
 func (s *site) removeBucket(ctx context.Context, name string) error {
 	if err := s.buckets.RemoveBucketWithOptions(ctx, name, minio.RemoveBucketOptions{ForceDelete: true}); err != nil {
 		return fmt.Errorf("remove bucket %s: %w", name, err)
