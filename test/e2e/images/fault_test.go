@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -14,11 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
+	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -49,13 +52,13 @@ func TestFaultsInABackup(t *testing.T) {
 			must(t, err)
 			return object
 		})
-		s.tree(ctx, t, s.bucket)
+		mustBeIndexed(t, s.tree(ctx, t, s.bucket))
 		backup(ctx, t, s.velero, name, s.location, name)
 		if t.Failed() {
 			t.Fatalf("after %s", b.name)
 		}
 	}
-	s.tree(ctx, t, s.bucket)
+	mustBeIndexed(t, s.tree(ctx, t, s.bucket))
 
 	must(t, s.one.loseImages(ctx))
 	for _, a := range apps {
@@ -64,6 +67,27 @@ func TestFaultsInABackup(t *testing.T) {
 		a.mustBeBack(ctx, t, s.one, back)
 	}
 	s.mustHaveDecentLog(t)
+}
+
+// mustBeIndexed expects that a clean-up will learn of each blob, whatever wrote
+// it or was killed.
+func mustBeIndexed(t *testing.T, tree *registrytree.Tree) {
+	t.Helper()
+	known := map[digest.Digest]bool{}
+	for _, key := range append(tree.Keys("refs/v1/"), tree.Keys("pending/v1/")...) {
+		var entry struct{ Contents []digest.Digest }
+		if err := json.Unmarshal([]byte(tree.Own[key]), &entry); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		for _, d := range entry.Contents {
+			known[d] = true
+		}
+	}
+	for d := range tree.Blobs {
+		if !known[d] {
+			t.Errorf("blob %s is in no entry of the index", d)
+		}
+	}
 }
 
 // TestFaultsInARestore breaks what a restore needs while it copies images. The
