@@ -34,6 +34,7 @@ func clientOptions(o *s3.Options) {
 // says.
 func newClient(cfg aws.Config, endpoint string, pathStyle bool) *s3.Client {
 	return s3.NewFromConfig(cfg, clientOptions, func(o *s3.Options) {
+		o.EndpointResolverV2 = newKnownEndpoints()
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}
