@@ -73,10 +73,14 @@ func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (
 		return sdk.RestoreResult{}, err
 	}
 	registry, err := a.migrationRegistry(&r.task)
-	if err != nil || registry == none {
+	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
 	original := backedUp(in)
+	if registry == none {
+		warnOfImages(original)
+		return sdk.RestoreResult{}, nil
+	}
 	if annotation(original, disableImageCopyKey) == "true" || annotation(original, skipImageCopyKey) == "true" {
 		return sdk.RestoreResult{}, nil
 	}
@@ -96,6 +100,16 @@ func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (
 		return sdk.RestoreResult{}, nil
 	}
 	return sdk.RestoreResult{Skip: true}, a.copyBack(ctx, r, in.Item, plan, registry)
+}
+
+// warnOfImages says that a stream is restored without its images, as none are
+// copied.
+func warnOfImages(stream *unstructured.Unstructured) {
+	plan, err := planImages(stream, annotation(stream, backupRegistryHostKey))
+	if err != nil || len(plan.images) > 0 {
+		slog.Warn("an image stream is restored without its images, as spec.backupImages of the DataProtectionApplication is off",
+			"imageStream", stream.GetNamespace()+"/"+stream.GetName(), "images", len(plan.images))
+	}
 }
 
 // copyBack creates the stream of an item and pushes the images of a plan into it.

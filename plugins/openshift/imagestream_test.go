@@ -81,6 +81,15 @@ func TestImageStream(t *testing.T) {
 	restoreCases(t, offline(t), "19-is-restore", []restoreCase{
 		{what: "where the images were kept", item: streamOf(toBucket, "quay.io"), want: streamOf("", "quay.io")},
 	})
+
+	t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", "")
+	for host, warnings := range map[string]int{"quay.io": 0, "local": 1} {
+		log := logLines(t)
+		restoreCases(t, offline(t), "19-is-restore", []restoreCase{{what: "without its images", item: streamOf("", host), want: streamOf("", host)}})
+		if got := strings.Count(log(), "without its images"); got != warnings {
+			t.Errorf("images of %s: %d warnings: %s", host, got, log())
+		}
+	}
 }
 
 // imageAPI answers for image streams and their tags, which no custom resource

@@ -113,10 +113,10 @@ func (ks Keys) Parse(m map[string]string) (Values, error) {
 // default's with an error.
 func (k Key) read(text string, present bool) (entry, error) {
 	if present && (text != "" || k.emptyValue) {
-		return k.take("config key "+k.Name, text)
+		return k.take(text, func(err error) error { return Invalid(k.Name, text, err) })
 	}
 	if text := k.environment(); text != "" {
-		return k.take("environment variable "+k.Env, text)
+		return k.take(text, func(err error) error { return invalidVariable(k.Env, text, err) })
 	}
 	if k.required != "" {
 		return k.fallback(), missing(k)
@@ -131,11 +131,11 @@ func (k Key) environment() string {
 	return os.Getenv(k.Env)
 }
 
-// take returns the key's entry for text, which source holds.
-func (k Key) take(source, text string) (entry, error) {
+// take returns the key's entry for text. What is wrong with it, invalid explains.
+func (k Key) take(text string, invalid func(error) error) (entry, error) {
 	e, err := k.convert(text)
 	if err != nil {
-		return k.fallback(), invalid(source, text, err)
+		return k.fallback(), invalid(err)
 	}
 	e.set = true
 	return e, nil

@@ -313,6 +313,9 @@ func TestEnvironment(t *testing.T) {
 		if got := v.Duration("timeout"); got != c.want || v.Has("timeout") != (c.want != time.Minute) {
 			t.Errorf("%+v: %v", c, got)
 		}
+		if err != nil && !strings.Contains(err.Error(), "fix: correct the variable") {
+			t.Errorf("the fix is not about the variable: %v", err)
+		}
 		if (err != nil) != (c.err != "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
 			t.Errorf("%+v: %v", c, err)
 		}

@@ -41,13 +41,18 @@ var Codes = []fault.Code{UnknownKey, InvalidValue, MissingKey, Conflict}
 //
 // The value is quoted, so it must not be a secret.
 func Invalid(name, value string, expected error) error {
-	return invalid("config key "+name, value, expected)
-}
-
-func invalid(source, value string, expected error) error {
 	return &fault.Error{
 		Code: InvalidValue,
-		What: fmt.Sprintf("%s has the value %s", source, quote(value)),
+		What: fmt.Sprintf("config key %s has the value %s", name, quote(value)),
+		Err:  expected,
+	}
+}
+
+func invalidVariable(name, value string, expected error) error {
+	return &fault.Error{
+		Code: InvalidValue,
+		What: fmt.Sprintf("environment variable %s has the value %s", name, quote(value)),
+		Fix:  "correct the variable of the Velero pod, or remove it; a DataProtectionApplication sets it in spec.configuration.velero.podConfig.env",
 		Err:  expected,
 	}
 }
