@@ -44,7 +44,7 @@ func TestModel(t *testing.T) {
 // TestModelOfRaces begins where clean-up and backups meet: with images that
 // nobody needs any more, and backups that are about to copy the same ones.
 func TestModelOfRaces(t *testing.T) {
-	eachWorld(t, 300, func(w *world) {
+	eachWorld(t, 400, func(w *world) {
 		for range 1 + w.random.IntN(2) {
 			w.beginBackup()
 		}
