@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	smithyauth "github.com/aws/smithy-go/auth"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 )
 
@@ -27,8 +29,7 @@ func newKnownEndpoints() *knownEndpoints {
 	return &knownEndpoints{rules: s3.NewDefaultEndpointResolverV2()}
 }
 
-// ResolveEndpoint implements s3.EndpointResolverV2. The answer is shared, and the
-// SDK does not change it.
+// ResolveEndpoint implements s3.EndpointResolverV2.
 func (e *knownEndpoints) ResolveEndpoint(ctx context.Context, p s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
 	p.Key, p.Prefix, p.CopySource = nil, nil, nil // no rule asks for them
 	key := endpointKey{aws.ToString(p.Bucket), aws.ToString(p.Region), aws.ToString(p.Endpoint), [...]bool{
@@ -38,11 +39,30 @@ func (e *knownEndpoints) ResolveEndpoint(ctx context.Context, p s3.EndpointParam
 		aws.ToBool(p.UseS3ExpressControlEndpoint), aws.ToBool(p.DisableS3ExpressSessionAuth),
 	}}
 	if known, ok := e.known.Load(key); ok {
-		return known.(smithyendpoints.Endpoint), nil
+		return private(known.(smithyendpoints.Endpoint)), nil
 	}
 	endpoint, err := e.rules.ResolveEndpoint(ctx, p)
-	if err == nil {
-		e.known.Store(key, endpoint)
+	if err != nil {
+		return endpoint, err
 	}
-	return endpoint, err
+	e.known.Store(key, endpoint)
+	return private(endpoint), nil
+}
+
+// private returns an endpoint with properties that no other request has: the SDK
+// writes into those of the ways to sign.
+func private(e smithyendpoints.Endpoint) smithyendpoints.Endpoint {
+	var properties smithy.Properties
+	properties.SetAll(&e.Properties)
+	if shared, ok := smithyauth.GetAuthOptions(&properties); ok {
+		options := make([]*smithyauth.Option, len(shared))
+		for i, o := range shared {
+			options[i] = &smithyauth.Option{SchemeID: o.SchemeID}
+			options[i].IdentityProperties.SetAll(&o.IdentityProperties)
+			options[i].SignerProperties.SetAll(&o.SignerProperties)
+		}
+		smithyauth.SetAuthOptions(&properties, options)
+	}
+	e.Properties = properties
+	return e
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyauth "github.com/aws/smithy-go/auth"
 )
 
 // What is remembered is what the rules say, for each bucket, region and address
@@ -30,6 +31,32 @@ func TestKnownEndpoints(t *testing.T) {
 				t.Errorf("%+v: %v, %v; want %v, %v", p, got.URI, err, want.URI, wantErr)
 			}
 		}
+	}
+}
+
+// What the SDK writes into an answer is not in the next one, which another
+// request may be reading.
+func TestKnownEndpointsArePrivate(t *testing.T) {
+	known := newKnownEndpoints()
+	p := s3.EndpointParameters{Bucket: aws.String("one"), Region: aws.String("minio"), Endpoint: aws.String("http://127.0.0.1:9000")}.WithDefaults()
+	type mark struct{}
+	for range 3 {
+		endpoint, err := known.ResolveEndpoint(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options, _ := smithyauth.GetAuthOptions(&endpoint.Properties)
+		if len(options) == 0 {
+			t.Fatal("there is no way to sign: the test proves nothing")
+		}
+		for _, o := range options {
+			if o.SignerProperties.Has(mark{}) || o.IdentityProperties.Has(mark{}) || endpoint.Properties.Has(mark{}) {
+				t.Error("the answer has been written to")
+			}
+			o.SignerProperties.Set(mark{}, true)
+			o.IdentityProperties.Set(mark{}, true)
+		}
+		endpoint.Properties.Set(mark{}, true)
 	}
 }
 
