@@ -68,8 +68,9 @@ func newWorld() (*world, error) {
 	return w, err
 }
 
-// startVelero starts the server in a cluster. A bucket that is gone is soon
-// given up, and clean-up removes at once what nobody needs.
+// startVelero starts the server in a cluster. It backs up several image streams
+// at a time. A bucket that is gone is soon given up, and clean-up removes at once
+// what nobody needs.
 func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Velero, *account, error) {
 	aws, err := awsPlugin(w.store)
 	if err != nil {
@@ -85,6 +86,7 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 	}
 	velero, err := servers.StartVelero(ctx, s.cluster, stack.VeleroOptions{
 		Plugins: []string{aws, cases.BuiltPlugin("../../..", "velero-plugins")},
+		Flags:   []string{"--item-block-worker-count=4"},
 		Env: []string{"KUBECONFIG=" + who.kubeconfig, imagesEnv,
 			"OADP_IMAGE_GC_GRACE=1ms", "AWS_MAX_ATTEMPTS=3"},
 	})
