@@ -191,6 +191,9 @@ func (v *Velero) awaitControllers(ctx context.Context) error {
 // Stop ends the server in order.
 func (v *Velero) Stop() { v.server.stop() }
 
+// Kill ends the server at once, whatever it is doing. Restart starts it again.
+func (v *Velero) Kill() { v.server.kill() }
+
 // install creates what the server finds in a cluster after `velero install`.
 func (v *Velero) install(ctx context.Context) error {
 	definitions, err := v.resourceDefinitions(ctx)
