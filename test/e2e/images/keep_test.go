@@ -1,6 +1,7 @@
 package images
 
 import (
+	"fmt"
 	"iter"
 	"maps"
 	"net/http"
@@ -79,6 +80,34 @@ func TestNothingIsKeptTwiceOrTooLong(t *testing.T) {
 	}
 	stranger.mustServeAll(ctx, t)
 	mustHaveCleanLog(ctx, t, s.velero, from)
+	s.mustHaveDecentLog(t)
+}
+
+// TestBackupsMeetDeletions deletes the backup before while each next one of the
+// same images is made. None loses what it needs, and the last takes all with it.
+func TestBackupsMeetDeletions(t *testing.T) {
+	ctx := newContext(t)
+	s := newScene(ctx, t, "meet")
+	a := newApp(ctx, t, s.one, "meet", 7500, 3, smallLayer)
+	name := func(i int) string { return fmt.Sprintf("meet-%d", i) }
+	backup(ctx, t, s.velero, name(0), s.location, a.namespace)
+	last := 3 * *rounds
+	for i := range last {
+		deleted := make(chan error, 1)
+		go func() { deleted <- s.velero.DeleteBackup(ctx, name(i)) }()
+		backup(ctx, t, s.velero, name(i+1), s.location, a.namespace)
+		must(t, <-deleted)
+		if tree := s.tree(ctx, t, s.bucket); tree.Repositories["meet/app"] == nil {
+			t.Fatalf("after the deletion of %s the images of %s are gone", name(i), name(i+1))
+		}
+	}
+	must(t, s.one.loseImages(ctx))
+	restore(ctx, t, s.velero, "meet", name(last), map[string]any{"meet": "meet-back"})
+	a.mustBeBack(ctx, t, s.one, "meet-back")
+	must(t, s.velero.DeleteBackup(ctx, name(last)))
+	if left := contents(s.tree(ctx, t, s.bucket)); len(left) != 0 {
+		t.Errorf("the bucket keeps %q", left)
+	}
 	s.mustHaveDecentLog(t)
 }
 
