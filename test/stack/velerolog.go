@@ -142,6 +142,9 @@ func (l *pluginLog) add(text string) {
 		}
 		return
 	}
+	if strings.HasPrefix(line.Message, "Starting Velero server") {
+		l.running = nil // a server that was killed has not told of their end
+	}
 	switch line.Message {
 	case "plugin started":
 		if filepath.Dir(line.Path) == l.dir {

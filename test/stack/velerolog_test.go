@@ -18,6 +18,8 @@ const (
 	available = `{"level":"info","msg":"BackupStorageLocations is valid, marking as available","backup-storage-location":"velero/a"}`
 	otherIsUp = `{"level":"info","msg":"BackupStorageLocations is valid, marking as available","backup-storage-location":"velero/b"}`
 
+	serverStarted = `{"level":"info","msg":"Starting Velero server v1.18.3 (-)"}`
+
 	clientWarning = `W1122 06:00:04.155449      72 reflector.go:462] watch of *v1.Secret ended with: context canceled`
 )
 
@@ -31,6 +33,7 @@ func TestPluginLog(t *testing.T) {
 		{"normal end", []string{started, builtIn, ended}, 0, 0},
 		{"still running", []string{started, ended, started}, 1, 0},
 		{"killed", []string{started, killed}, 0, 2}, // the process, and the line
+		{"server killed", []string{started, serverStarted, started}, 1, 0},
 		{"error line", []string{failed}, 0, 1},
 		{"harmless error line", []string{scanning}, 0, 0},
 		{"no log line", []string{"panic: oops"}, 0, 1},
