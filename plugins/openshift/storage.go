@@ -47,7 +47,11 @@ func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
 		}
 		slog.Info("a bucket for images is open", "bucket", found.Location.Bucket,
 			"backupStorageLocation", found.Location.Name, "credential", found.From)
-		return storage{bucket, found.Location}, func() { _ = bucket.Close() }, nil
+		opened := storage{bucket, found.Location}
+		if found.Provider == "azure" {
+			opened.Bucket = layout.BothSpellings(bucket)
+		}
+		return opened, func() { _ = bucket.Close() }, nil
 	}
 }
 

@@ -16,10 +16,8 @@ import (
 
 // claim is the entry of an image as this Tree knows it.
 type claim struct {
-	turn   chan struct{} // holds one value, which is with whoever changes the entry
-	entry  *entry        // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
-	found  bool          // an earlier process of the same backup wrote it
-	copies int           // announcements that were not withdrawn
+	turn  chan struct{} // holds one value, which is with whoever changes the entry
+	entry *entry        // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
 }
 
 // Announce implements images.Target. The image gets its entry in the index, or
@@ -98,7 +96,6 @@ func (t *Tree) enter(ctx context.Context, c *claim, image digest.Digest, wanted 
 			return err
 		}
 		if err == nil {
-			c.found = true
 			wanted = wanted.with(earlier)
 		}
 	} else {
@@ -129,66 +126,15 @@ func readEntry(ctx context.Context, bucket objectstore.Bucket, key string, image
 func (t *Tree) allow(c *claim) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.copies++
-	t.admit(c.entry)
-}
-
-// admit makes due what an entry names. The mutex is held.
-func (t *Tree) admit(e *entry) {
-	for _, name := range e.Repositories {
+	for _, name := range c.entry.Repositories {
 		r := t.repositories[name]
 		if r == nil {
 			r = &repository{name: name, right: map[string]bool{}}
 			t.repositories[name] = r
 		}
 		r.outdate()
-		for _, d := range e.Contents {
+		for _, d := range c.entry.Contents {
 			t.due[place{name, d}] = true
 		}
 	}
-}
-
-// Withdraw takes an announcement of an image back whose copy has failed. With
-// the last one the entry is dropped, so that clean-up may remove what was copied.
-func (t *Tree) Withdraw(ctx context.Context, image digest.Digest) error {
-	c, err := t.take(ctx, image)
-	if err != nil {
-		return err
-	}
-	defer c.giveBack()
-	if !t.forget(c) {
-		return nil
-	}
-	if err := drop(ctx, t.bucket, image, t.backup.Owner()); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.entry = nil
-	return nil
-}
-
-// forget takes an announcement back and reports whether it was the last one of
-// the image. If so, all that was seen is forgotten: it may have been there only
-// because of the entry that is about to be dropped.
-func (t *Tree) forget(c *claim) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if c.copies == 0 {
-		return false
-	}
-	if c.copies--; c.copies > 0 || c.found {
-		return false
-	}
-	t.blobs = newShared[digest.Digest, int64]()
-	for _, r := range t.repositories {
-		r.forget()
-	}
-	t.due = map[place]bool{}
-	for _, other := range t.claims {
-		if other.copies > 0 {
-			t.admit(other.entry)
-		}
-	}
-	return true
 }

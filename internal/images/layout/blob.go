@@ -30,7 +30,7 @@ func (t *Tree) PutBlob(ctx context.Context, repository string, b images.Descript
 // putContent stores a blob or manifest if it is not there in its right size, and
 // returns the number of bytes that were read for it.
 func (t *Tree) putContent(ctx context.Context, b images.Descriptor, open images.Open) (int64, error) {
-	read, mine, err := t.contents().do(ctx, b.Digest, func(ctx context.Context) (int64, error) {
+	read, mine, err := t.blobs.do(ctx, b.Digest, func(ctx context.Context) (int64, error) {
 		key := blobKey(b.Digest)
 		o, err := t.bucket.Stat(ctx, key)
 		switch {
@@ -47,13 +47,6 @@ func (t *Tree) putContent(ctx context.Context, b images.Descriptor, open images.
 		return 0, err
 	}
 	return read, err
-}
-
-// contents are the blobs and manifests that are known to be there.
-func (t *Tree) contents() *shared[digest.Digest, int64] {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.blobs
 }
 
 // upload writes a blob to its final key, where it becomes visible as a whole.

@@ -372,10 +372,7 @@ func (w *world) beginBackup() {
 				source = &simple{manifest: source.manifest, children: source.children} // without its blobs
 			}
 			if err := source.copyTo(ctx, tree, task.repositories...); err != nil {
-				if tree.Withdraw(ctx, source.digest()) != nil {
-					return
-				}
-				continue
+				continue // the entry stays
 			}
 			w.mu.Lock()
 			for _, r := range task.repositories {

@@ -55,14 +55,6 @@ func (r *repository) outdate() {
 	r.view = newShared[string, map[string]int64]()
 }
 
-// forget makes every link be looked at again.
-func (r *repository) forget() {
-	r.outdate()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.right = map[string]bool{}
-}
-
 func (r *repository) isRight(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

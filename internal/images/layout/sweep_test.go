@@ -567,68 +567,6 @@ func TestIndexThatIsNotUnderstood(t *testing.T) {
 	}
 }
 
-func TestWithdrawal(t *testing.T) {
-	bucket := newMemory()
-	tree := newTree(bucket, "1")
-	broken, shared := imageOf(t, "base", "broken"), imageOf(t, "base", "whole")
-	delete(broken.blobs, digest.FromString("broken"))
-	if err := broken.copyTo(t.Context(), tree, "ns/app"); err == nil {
-		t.Fatal("an image without its layer was copied")
-	}
-	mustCopy(t, shared, tree, "v1", "ns/app")
-	bucket.forgetRequests()
-	if err := tree.Withdraw(t.Context(), broken.digest()); err != nil {
-		t.Fatal(err)
-	}
-	if entries := bucket.keys(entriesRoot); len(entries) != 1 {
-		t.Errorf("entries: %q", entries)
-	}
-	if pending := bucket.keys(pendingRoot); len(pending) != 1 {
-		t.Errorf("pending: %q", pending)
-	}
-	// What was seen under the withdrawn announcement is looked at again.
-	next := imageOf(t, "base", "next")
-	mustCopy(t, next, tree, "v1", "ns/app")
-	if n := bucket.count("Stat", blobKey(digest.FromString("base"))); n != 1 {
-		t.Errorf("the base was looked at %d times", n)
-	}
-	if _, err := tree.PutBlob(t.Context(), "ns/app", broken.manifest.Blobs[2], never); err == nil {
-		t.Error("a blob was put whose announcement was withdrawn")
-	}
-	end(t, bucket, tree)
-	clean(t, newCleaner(bucket, 0), tree, shared, next)
-	wantNothing(t, bucket)
-}
-
-// An image that was copied for one repository and failed for another is needed.
-func TestWithdrawalOfOneOfTwo(t *testing.T) {
-	bucket := newMemory()
-	tree := newTree(bucket, "1")
-	image := imageOf(t, "layer")
-	mustCopy(t, image, tree, "v1", "ns/app")
-	announce(t, tree, image.digest(), "ns/other")
-	if err := tree.Withdraw(t.Context(), image.digest()); err != nil {
-		t.Fatal(err)
-	}
-	if entries := bucket.keys(entriesRoot); len(entries) != 1 {
-		t.Errorf("entries: %q", entries)
-	}
-	// Nor is the entry dropped that an earlier process of the backup wrote.
-	again := newTree(bucket, "1")
-	announce(t, again, image.digest(), "ns/third")
-	if err := again.Withdraw(t.Context(), image.digest()); err != nil {
-		t.Fatal(err)
-	}
-	entries := bucket.keys(entriesRoot)
-	if len(entries) != 1 {
-		t.Fatalf("entries: %q", entries)
-	}
-	e, err := decodeEntry([]byte(bucket.content(entries[0])), image.digest())
-	if err != nil || !slices.Equal(e.Repositories, []string{"ns/app", "ns/other", "ns/third"}) && len(e.Repositories) != 3 {
-		t.Errorf("%+v, %v", e, err)
-	}
-}
-
 func TestPlan(t *testing.T) {
 	bucket := newMemory()
 	needed, goes, young := imageOf(t, "base", "needed"), imageOf(t, "base", "goes"), imageOf(t, "young")
