@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,7 +22,8 @@ import (
 
 // TestEverythingIsLostAndRestored backs up a namespace, loses it with all data
 // of the registry and restores it: in the same cluster under the same name, and
-// in another cluster under another name.
+// in another cluster under another name. Meanwhile a stock registry serves the
+// images of the backup, and in the end the other cluster deletes it.
 func TestEverythingIsLostAndRestored(t *testing.T) {
 	ctx, w := newContext(t), theWorld(t)
 	bucket := w.store.NewBucket(t)
@@ -33,10 +35,14 @@ func TestEverythingIsLostAndRestored(t *testing.T) {
 	must(t, err)
 	mustComplete(ctx, t, w.velero, object)
 	converted := conversions(w.tree(ctx, t, bucket))
-	if converted[shop.old.Schema1.Digest] == "" || len(converted) != 1 {
-		t.Errorf("converted images: %v, want %s alone", converted, shop.old.Schema1.Digest)
+	old := shop.old.Schema1.Digest
+	if converted[old] == "" || len(converted) != 1 {
+		t.Errorf("converted images: %v, want %s alone", converted, old)
 	}
-
+	summary := w.backedUp(ctx, t, bucket, "story", "story", "old").GetAnnotations()["oadp.openshift.io/image-copy"]
+	if !strings.Contains(summary, fmt.Sprintf(`"converted":{%q:%q}`, old, converted[old])) {
+		t.Errorf("the summary of the copy does not name the converted image: %s", summary)
+	}
 	shop.mustBeServed(ctx, t, w.newStranger(ctx, t, bucket), converted)
 
 	must(t, w.one.loseImages(ctx))
