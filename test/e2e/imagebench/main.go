@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
@@ -49,6 +51,10 @@ func fatal(err error) {
 }
 
 func run(ctx context.Context, servers *stack.Stack, plugins string, rounds, workers int) error {
+	medium := "memory"
+	if err := dataInMemory(servers); err != nil {
+		medium = fmt.Sprintf("disk (%v)", err)
+	}
 	s, err := openSite(ctx, servers, plugins, rounds, workers)
 	if err != nil {
 		return err
@@ -66,10 +72,23 @@ func run(ctx context.Context, servers *stack.Stack, plugins string, rounds, work
 	if err != nil {
 		return fmt.Errorf("resolving %d tags: %w", manyTags, err)
 	}
-	if !write(os.Stdout, facts{rounds: rounds, workers: workers}, reports, calls) {
+	if !write(os.Stdout, facts{rounds: rounds, workers: workers, medium: medium}, reports, calls) {
 		return errors.New("a target is missed")
 	}
 	return nil
+}
+
+// dataInMemory keeps what the servers store off the disk, whose speed changes from
+// one round to the next.
+func dataInMemory(servers *stack.Stack) error {
+	if servers.Isolation() == "loopback" {
+		return errors.New("there is no mount namespace")
+	}
+	dir := filepath.Join(servers.Dir(), "data")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return unix.Mount("imagebench", dir, "tmpfs", 0, "mode=0700")
 }
 
 // measure takes all readings of a workload. What is compared is read in turn, so

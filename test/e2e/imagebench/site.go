@@ -141,6 +141,7 @@ func (r *internalRegistry) close() {
 	_ = r.link.Close()
 	r.Registry.Close()
 	r.stock.Stop()
+	_ = os.RemoveAll(r.stock.Folder)
 }
 
 // makeInternal tells the cluster that a registry is its own.
