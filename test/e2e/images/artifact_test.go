@@ -160,25 +160,39 @@ func compareBlob(from name.Repository, layer v1.Layer, options []remote.Option) 
 	if err != nil {
 		return err
 	}
-	want, err := content(layer)
+	want, err := layer.Compressed()
 	if err != nil {
 		return err
 	}
-	got, err := content(found)
+	defer want.Close()
+	got, err := found.Compressed()
 	if err != nil {
 		return fmt.Errorf("%s@%s: %w", from, d.Digest, err)
 	}
-	if !bytes.Equal(got, want) {
-		return fmt.Errorf("%s@%s has %d bytes, which are not the %d of the original", from, d.Digest, len(got), len(want))
+	defer got.Close()
+	if err := compareContent(got, want); err != nil {
+		return fmt.Errorf("%s@%s: %w", from, d.Digest, err)
 	}
 	return nil
 }
 
-func content(layer v1.Layer) ([]byte, error) {
-	body, err := layer.Compressed()
-	if err != nil {
-		return nil, err
+// compareContent keeps no more than a piece of either in memory.
+func compareContent(got, want io.Reader) error {
+	const piece = 64 << 10
+	left, right := make([]byte, piece), make([]byte, piece)
+	for at := 0; ; at += piece {
+		n, err := io.ReadFull(got, left)
+		m, wantErr := io.ReadFull(want, right)
+		switch {
+		case !isEnd(err), !isEnd(wantErr):
+			return errors.Join(err, wantErr)
+		case !bytes.Equal(left[:n], right[:m]):
+			return fmt.Errorf("the %d bytes at %d are not the %d of the original", n, at, m)
+		case m < piece:
+			return nil
+		}
 	}
-	content, err := io.ReadAll(body)
-	return content, errors.Join(err, body.Close())
 }
+
+// isEnd reports whether a piece was read, or what is left.
+func isEnd(err error) bool { return err == nil || err == io.EOF || err == io.ErrUnexpectedEOF }
