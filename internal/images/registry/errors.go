@@ -98,10 +98,14 @@ var (
 	errUnsupported = errors.New("it cannot be read")
 )
 
-// absent returns errAbsent in place of the answer that something does not exist.
-// An answer within the handshake does not say that.
+// absent returns errAbsent in place of the registry's answer that something does
+// not exist. An answer within the handshake does not say that, nor does one
+// without the registry's codes, such as the page of a proxy: what is absent may be
+// left out of a backup.
 func absent(err error) error {
-	if answer, ok := err.(*transport.Error); ok && answer.StatusCode == http.StatusNotFound {
+	answer, ok := err.(*transport.Error)
+	if ok && answer.StatusCode == http.StatusNotFound &&
+		hasCode(answer, transport.ManifestUnknownErrorCode, transport.BlobUnknownErrorCode, transport.NameUnknownErrorCode) {
 		return errAbsent
 	}
 	return err
