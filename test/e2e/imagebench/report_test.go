@@ -14,7 +14,7 @@ func TestWriteJudgesTargets(t *testing.T) {
 	}{
 		{"at the bounds", func(*report, *report, *reading) {}, true},
 		{"a slower first backup", func(streams, _ *report, _ *reading) { streams.first[0].took += time.Millisecond }, false},
-		{"a slower second backup", func(streams, _ *report, _ *reading) { streams.second[0].took += time.Millisecond }, false},
+		{"a slower second backup", func(_, tags *report, _ *reading) { tags.second[0].took += time.Millisecond }, false},
 		{"a second backup that reads", func(_, tags *report, _ *reading) { tags.second[0].blobBytes++ }, false},
 		{"memory of a restore", func(_, tags *report, _ *reading) { tags.restore[0].peak += 1 << 20 }, false},
 		{"memory of many tags", func(_, _ *report, many *reading) { many.peak += 1 << 20 }, false},
