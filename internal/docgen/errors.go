@@ -11,6 +11,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -32,6 +33,7 @@ var catalogue = []area{
 	{"Credentials files", credfile.Codes},
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
+	{"EBS volumes and snapshots", ebs.Codes},
 	{"Credentials for images", registrysecret.Codes},
 	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},
@@ -39,7 +41,6 @@ var catalogue = []area{
 
 // pluginCatalogue has the folders of the plugins that declare codes of their own.
 var pluginCatalogue = []struct{ title, dir string }{
-	{"EBS volumes and snapshots", "plugins/aws"},
 	{"Objects of OpenShift", "plugins/openshift"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -24,6 +25,6 @@ func main() {
 	}
 	p := sdk.New("velero-plugin-for-aws", version)
 	p.ObjectStore("velero.io/aws", func(log *slog.Logger) sdk.ObjectStore { return s3.New(log) })
-	p.VolumeSnapshotter("velero.io/aws", func(log *slog.Logger) sdk.VolumeSnapshotter { return newSnapshotter(log) })
+	p.VolumeSnapshotter("velero.io/aws", func(log *slog.Logger) sdk.VolumeSnapshotter { return ebs.New(log) })
 	p.Main()
 }

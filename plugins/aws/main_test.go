@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -19,9 +19,9 @@ import (
 // The example locations are read, and their configuration is accepted as far as
 // that can be told without a server.
 func TestExampleLocations(t *testing.T) {
-	bare(t)
+	awsfake.ClearEnvironment(t)
 	log := slog.New(slog.DiscardHandler)
-	for pattern, checked := range map[string]sdk.Checked{"bsl*.yaml": s3.New(log), "vsl*.yaml": newSnapshotter(log)} {
+	for pattern, checked := range map[string]sdk.Checked{"bsl*.yaml": s3.New(log), "vsl*.yaml": ebs.New(log)} {
 		files, err := filepath.Glob("../../examples/aws/" + pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no examples %s: %v", pattern, err)
@@ -36,7 +36,7 @@ func TestExampleLocations(t *testing.T) {
 				t.Errorf("%s: provider %s", name, l.PluginName())
 			}
 			config := l.InitConfig("")
-			config[location.CredentialsFileKey] = file(t, "["+cmp.Or(config["profile"], "default")+"]\naws_access_key_id = a\naws_secret_access_key = b\n")
+			config[location.CredentialsFileKey] = credentials(t, cmp.Or(config["profile"], "default"))
 			if _, err := checked.Checks(config); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -67,8 +67,9 @@ func TestExampleApplications(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
+	snapshotKeys := ebs.New(slog.New(slog.DiscardHandler)).ConfigKeys()
 	for _, name := range files {
-		bare(t)
+		awsfake.ClearEnvironment(t)
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +79,7 @@ func TestExampleApplications(t *testing.T) {
 			t.Fatal(err)
 		}
 		known := map[string]bool{}
-		for _, key := range configKeys() {
+		for _, key := range snapshotKeys {
 			known[key.Env] = true
 		}
 		for _, env := range dpa.Spec.Configuration.Velero.PodConfig.Env {
@@ -87,10 +88,10 @@ func TestExampleApplications(t *testing.T) {
 			}
 		}
 		for _, l := range dpa.Spec.SnapshotLocations {
-			if _, err := parseSettings(l.Velero.Config); err != nil {
+			if _, err := snapshotKeys.Parse(l.Velero.Config); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			for _, key := range configKeys() {
+			for _, key := range snapshotKeys {
 				if _, set := l.Velero.Config[key.Name]; set && key.Env != "" {
 					t.Errorf("%s: the operator refuses the key %s", name, key.Name)
 				}
@@ -104,57 +105,12 @@ func TestExampleApplications(t *testing.T) {
 	}
 }
 
-// policy returns the actions that an example allows.
-func policy(t *testing.T, name string) []string {
+// credentials writes a credentials file with one profile.
+func credentials(t *testing.T, profile string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../examples/aws/" + name)
-	if err != nil {
+	path := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(path, []byte("["+profile+"]\naws_access_key_id = a\naws_secret_access_key = b\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var p struct{ Statement []struct{ Action []string } }
-	if err := json.Unmarshal(text, &p); err != nil || len(p.Statement) != 1 {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return p.Statement[0].Action
-}
-
-// The policies allow what backups, restores and checks need, and nothing more.
-func TestPolicies(t *testing.T) {
-	snapshots, keys := policy(t, "policy-snapshots.json"), policy(t, "policy-snapshots-kms.json")
-	works := func(encrypted bool, actions ...string) error {
-		s := newScene(t)
-		s.Limit(actions...)
-		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1, Encrypted: encrypted})
-		id, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
-		if err != nil {
-			return err
-		}
-		if _, _, err := s.walk(); err != nil {
-			return err
-		}
-		if _, err := s.CreateVolumeFromSnapshot(t.Context(), id, "gp3", "", 0); err != nil {
-			return err
-		}
-		return s.DeleteSnapshot(t.Context(), id)
-	}
-	if err := works(false, snapshots...); err != nil {
-		t.Error(err)
-	}
-	if err := works(true, append(keys, snapshots...)...); err != nil {
-		t.Error(err)
-	}
-	for i, action := range snapshots {
-		if err := works(false, without(snapshots, i)...); !codeAccessDenied.Is(err) {
-			t.Errorf("%s is not needed: %v", action, err)
-		}
-	}
-	for i, action := range keys {
-		if err := works(true, append(without(keys, i), snapshots...)...); !codeKMS.Is(err) {
-			t.Errorf("%s is not needed: %v", action, err)
-		}
-	}
-}
-
-func without(list []string, i int) []string {
-	return append(append([]string{}, list[:i]...), list[i+1:]...)
+	return path
 }

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"context"
@@ -22,8 +22,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// snapshotter is an [sdk.VolumeSnapshotter] for EBS volumes.
-type snapshotter struct {
+// Snapshotter is an [sdk.VolumeSnapshotter] for EBS volumes.
+type Snapshotter struct {
 	log     *slog.Logger
 	clock   clock
 	clients awsaccess.Clients
@@ -33,17 +33,18 @@ type snapshotter struct {
 }
 
 var (
-	_ sdk.VolumeSnapshotter = (*snapshotter)(nil)
-	_ sdk.Configured        = (*snapshotter)(nil)
-	_ sdk.Checked           = (*snapshotter)(nil)
+	_ sdk.VolumeSnapshotter = (*Snapshotter)(nil)
+	_ sdk.Configured        = (*Snapshotter)(nil)
+	_ sdk.Checked           = (*Snapshotter)(nil)
 )
 
-func newSnapshotter(log *slog.Logger) *snapshotter {
-	return &snapshotter{log: log, clock: machineClock{}}
+// New returns a snapshotter that has no configuration yet.
+func New(log *slog.Logger) *Snapshotter {
+	return &Snapshotter{log: log, clock: machineClock{}}
 }
 
 // ConfigKeys implements sdk.Configured.
-func (s *snapshotter) ConfigKeys() config.Keys { return configKeys() }
+func (s *Snapshotter) ConfigKeys() config.Keys { return configKeys() }
 
 // ebs is EC2 as one configuration reaches it. It does not change.
 type ebs struct {
@@ -56,7 +57,7 @@ type ebs struct {
 
 // Init implements sdk.VolumeSnapshotter. With the configuration and the files
 // that it had before it returns at once.
-func (s *snapshotter) Init(ctx context.Context, configuration map[string]string) error {
+func (s *Snapshotter) Init(ctx context.Context, configuration map[string]string) error {
 	s.init.Lock()
 	defer s.init.Unlock()
 	p, err := prepare(ctx, configuration)
@@ -116,7 +117,7 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 	return p, nil
 }
 
-func (s *snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, error) {
+func (s *Snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, error) {
 	client, err := s.clients.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
@@ -126,7 +127,7 @@ func (s *snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, e
 	return cfg, err
 }
 
-func (s *snapshotter) build(p *prepared, cfg aws.Config) *ebs {
+func (s *Snapshotter) build(p *prepared, cfg aws.Config) *ebs {
 	client := ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if p.settings.endpoint != "" {
 			o.BaseEndpoint = &p.settings.endpoint
@@ -142,15 +143,15 @@ func (s *snapshotter) build(p *prepared, cfg aws.Config) *ebs {
 }
 
 // ebs returns the state of the last Init that succeeded.
-func (s *snapshotter) ebs() (*ebs, error) {
+func (s *Snapshotter) ebs() (*ebs, error) {
 	if e := s.current.Load(); e != nil {
 		return e, nil
 	}
-	return nil, &fault.Error{Code: codeNotReady, What: "the snapshotter was used before its configuration"}
+	return nil, &fault.Error{Code: CodeNotReady, What: "the snapshotter was used before its configuration"}
 }
 
 // GetVolumeInfo implements sdk.VolumeSnapshotter.
-func (s *snapshotter) GetVolumeInfo(ctx context.Context, volumeID, _ string) (string, int64, error) {
+func (s *Snapshotter) GetVolumeInfo(ctx context.Context, volumeID, _ string) (string, int64, error) {
 	e, err := s.ebs()
 	if err != nil {
 		return "", 0, err
@@ -160,7 +161,7 @@ func (s *snapshotter) GetVolumeInfo(ctx context.Context, volumeID, _ string) (st
 
 // CreateSnapshot implements sdk.VolumeSnapshotter. It does not wait for the
 // snapshot: the first one of a volume can take hours.
-func (s *snapshotter) CreateSnapshot(ctx context.Context, volumeID, _ string, tags map[string]string) (string, error) {
+func (s *Snapshotter) CreateSnapshot(ctx context.Context, volumeID, _ string, tags map[string]string) (string, error) {
 	e, err := s.ebs()
 	if err != nil {
 		return "", err
@@ -170,7 +171,7 @@ func (s *snapshotter) CreateSnapshot(ctx context.Context, volumeID, _ string, ta
 
 // DeleteSnapshot implements sdk.VolumeSnapshotter. Velero calls it without an id
 // for a snapshot that could not be created.
-func (s *snapshotter) DeleteSnapshot(ctx context.Context, snapshotID string) error {
+func (s *Snapshotter) DeleteSnapshot(ctx context.Context, snapshotID string) error {
 	e, err := s.ebs()
 	if err != nil || snapshotID == "" {
 		return err
@@ -180,7 +181,7 @@ func (s *snapshotter) DeleteSnapshot(ctx context.Context, snapshotID string) err
 
 // CreateVolumeFromSnapshot implements sdk.VolumeSnapshotter. It waits for the
 // snapshot to be complete, and for the volume to be there.
-func (s *snapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
+func (s *Snapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
 	e, err := s.ebs()
 	if err != nil {
 		return "", err
@@ -189,12 +190,12 @@ func (s *snapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshotID, 
 }
 
 // GetVolumeID implements sdk.VolumeSnapshotter.
-func (s *snapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
+func (s *Snapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
 	return volumeID(pv, s.log)
 }
 
 // SetVolumeID implements sdk.VolumeSnapshotter.
-func (s *snapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
+func (s *Snapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
 	e, err := s.ebs()
 	if err != nil {
 		return err

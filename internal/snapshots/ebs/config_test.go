@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"log/slog"
@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
 
 func TestSettings(t *testing.T) {
-	bare(t)
+	awsfake.ClearEnvironment(t)
 	t.Setenv("AWS_CLUSTER_NAME", "c1")
 	s, err := parseSettings(map[string]string{
 		"region": "r", "profile": "p", "credentialsFile": "/f", "enableSharedConfig": "true", "ebsKmsKeyId": "alias/k",
@@ -35,7 +36,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
-	bare(t)
+	awsfake.ClearEnvironment(t)
 	for _, c := range []struct {
 		config map[string]string
 		want   string
@@ -54,7 +55,7 @@ func TestConfigErrors(t *testing.T) {
 		{map[string]string{"region": "r", "snapshotReadyTimeout": "10"}, "duration"},
 		{map[string]string{"region": "r", "caCert": "x"}, "caCert holds no PEM certificate"},
 	} {
-		err := newSnapshotter(slog.New(slog.DiscardHandler)).Init(t.Context(), c.config)
+		err := New(slog.New(slog.DiscardHandler)).Init(t.Context(), c.config)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v", c.config, err)
 		}
@@ -63,7 +64,7 @@ func TestConfigErrors(t *testing.T) {
 
 // What the operator does not let into a location comes from the environment.
 func TestVariables(t *testing.T) {
-	bare(t)
+	awsfake.ClearEnvironment(t)
 	for key, want := range map[string]string{
 		"ec2Url": "OADP_AWS_VSL_EC2_URL", "ebsKmsKeyId": "OADP_AWS_VSL_EBS_KMS_KEY_ID", "azMapping": "OADP_AWS_VSL_AZ_MAPPING",
 		"insecureSkipTLSVerify": "OADP_AWS_VSL_INSECURE_SKIP_TLS_VERIFY", "snapshotReadyTimeout": "OADP_AWS_VSL_SNAPSHOT_READY_TIMEOUT",

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,14 +25,14 @@ type scene struct {
 	keys   awsfake.Keys
 	config map[string]string
 	log    *logged
-	*snapshotter
+	*Snapshotter
 }
 
 // newScene returns a snapshotter with these keys and values besides region and
 // credentials.
 func newScene(t *testing.T, config ...string) *scene {
 	t.Helper()
-	bare(t)
+	awsfake.ClearEnvironment(t)
 	cloud := awsfake.New(region)
 	s := &scene{Cloud: cloud, t: t, keys: cloud.AddUser("velero"), log: &logged{}}
 	s.config = map[string]string{
@@ -43,26 +42,12 @@ func newScene(t *testing.T, config ...string) *scene {
 	for i := 0; i < len(config); i += 2 {
 		s.config[config[i]] = config[i+1]
 	}
-	s.snapshotter = newSnapshotter(slog.New(slog.NewTextHandler(s.log, nil)))
+	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
 	s.clock = cloudClock{cloud}
 	if err := s.Init(t.Context(), s.config); err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// bare empties the environment of what the plugin reads.
-func bare(t *testing.T) {
-	t.Helper()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "OADP_AWS_") {
-			t.Setenv(name, "") // restores it at the end
-			os.Unsetenv(name)
-		}
-	}
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 // cloudClock is the cloud's time: to sleep is to let it pass.

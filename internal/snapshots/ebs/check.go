@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // Checks implements sdk.Checked.
-func (s *snapshotter) Checks(configuration map[string]string) ([]sdk.Check, error) {
+func (s *Snapshotter) Checks(configuration map[string]string) ([]sdk.Check, error) {
 	p, err := prepare(context.Background(), configuration)
 	if err != nil {
 		return nil, err

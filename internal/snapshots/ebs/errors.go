@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"errors"
@@ -13,93 +13,100 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// Codes of the errors of the snapshotter.
+// Codes of the errors of this package.
 var (
-	codeNotReady = fault.Code{
+	CodeNotReady = fault.Code{
 		ID:      "EBS_NOT_INITIALIZED",
 		Meaning: "A call came before the snapshotter had a configuration.",
 		Fix:     "look in the log for the error of the initialization",
 	}
-	codeAccessDenied = fault.Code{
+	CodeAccessDenied = fault.Code{
 		ID:      "EBS_ACCESS_DENIED",
 		Meaning: "The credentials are valid, but not allowed to do this.",
 		Fix: "allow ec2:DescribeVolumes, ec2:DescribeSnapshots, ec2:CreateTags, ec2:CreateVolume, ec2:CreateSnapshot and ec2:DeleteSnapshot; " +
 			"aws sts decode-authorization-message decodes the cause",
 	}
-	codeAuthFailure = fault.Code{
+	CodeAuthFailure = fault.Code{
 		ID:      "EBS_AUTH_FAILURE",
 		Meaning: "EC2 does not accept the credentials.",
 		Fix:     "correct aws_access_key_id and aws_secret_access_key, and check that the account has the region enabled",
 	}
-	codeVolumeNotFound = fault.Code{
+	CodeVolumeNotFound = fault.Code{
 		ID:      "EBS_VOLUME_NOT_FOUND",
 		Meaning: "The volume does not exist in the region and account of the location.",
 		Fix:     "check region and credentials of the snapshot location: they have to be those of the cluster's volumes",
 	}
-	codeSnapshotNotFound = fault.Code{
+	CodeSnapshotNotFound = fault.Code{
 		ID:      "EBS_SNAPSHOT_NOT_FOUND",
 		Meaning: "The snapshot does not exist in the region and account of the location.",
 		Fix: "check region and credentials of the snapshot location: a snapshot stays in the region and account of its volume, " +
 			"and copying it to others is not supported; to restore elsewhere back up with data movement or file system backup",
 	}
-	codeSnapshotFailed = fault.Code{
+	CodeSnapshotFailed = fault.Code{
 		ID:      "EBS_SNAPSHOT_FAILED",
 		Meaning: "EC2 could not complete the snapshot, so no volume can be made of it.",
 		Fix:     "restore from another backup; take a new one of the volume",
 	}
-	codeSnapshotPending = fault.Code{
+	CodeSnapshotPending = fault.Code{
 		ID:      "EBS_SNAPSHOT_PENDING",
 		Meaning: "The snapshot was not complete within the time limit.",
 		Fix:     "restore again later, or raise snapshotReadyTimeout in the config of the snapshot location",
 	}
-	codeSnapshotInUse = fault.Code{
+	CodeSnapshotInUse = fault.Code{
 		ID:      "EBS_SNAPSHOT_IN_USE",
 		Meaning: "The snapshot cannot be deleted, since an image is made of it.",
 		Fix:     "deregister the image that is named in the cause, and delete the backup again",
 	}
-	codeKMS = fault.Code{
+	CodeKMS = fault.Code{
 		ID:      "EBS_KMS_FAILED",
 		Meaning: "EBS could not use the KMS key of the volume, and removed the volume that it had begun to create.",
 		Fix: "allow kms:Decrypt, kms:ReEncrypt*, kms:GenerateDataKey*, kms:CreateGrant and kms:DescribeKey on the keys of the snapshot and of the volume, " +
 			"in the policy of the credentials and in that of the key, and check that the key is enabled",
 	}
-	codeVolumeFailed = fault.Code{
+	CodeVolumeFailed = fault.Code{
 		ID:      "EBS_VOLUME_FAILED",
 		Meaning: "EC2 accepted the volume but could not create it.",
 		Fix:     "look into CloudTrail and the events of EBS for the volume, and restore again",
 	}
-	codeZoneMissing = fault.Code{
+	CodeZoneMissing = fault.Code{
 		ID:      "EBS_ZONE_UNKNOWN",
 		Meaning: "Neither the backup nor the snapshot says in which availability zone the volume was.",
 		Fix:     "tag the snapshot with velero.io/ebs-az and the zone to restore into",
 	}
-	codeZoneInvalid = fault.Code{
+	CodeZoneInvalid = fault.Code{
 		ID:      "EBS_ZONE_INVALID",
 		Meaning: "The availability zone does not exist in the region, or cannot have such a volume.",
 		Fix:     "map the zone to one that the cluster has: azMapping in the config of the snapshot location",
 	}
-	codeLimit = fault.Code{
+	CodeLimit = fault.Code{
 		ID:      "EBS_LIMIT_EXCEEDED",
 		Meaning: "A quota of the account for snapshots, volumes, capacity or IOPS is used up.",
 		Fix:     "raise the quota in Service Quotas, or let backups expire earlier; too many snapshots at a time need fewer backups at a time",
 	}
-	codeBusy = fault.Code{
+	CodeBusy = fault.Code{
 		ID:      "EBS_SERVER_BUSY",
 		Meaning: "EC2 kept failing or asking to slow down, also after several attempts.",
 		Fix:     "try again later; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
 	}
-	codeRefused = fault.Code{
+	CodeRefused = fault.Code{
 		ID:      "EBS_REQUEST_REFUSED",
 		Meaning: "EC2 refuses the request as it is: an id, a type, a size, IOPS or a tag that it does not allow.",
 		Fix: "see the cause; type and IOPS of a new volume are those of the volume that was backed up, its throughput is in the tag " +
 			"velero.io/ebs-throughput of the snapshot, and excludeTags leaves tags out",
 	}
-	codePersistentVolume = fault.Code{
+	CodePersistentVolume = fault.Code{
 		ID:      "EBS_PV_UNSUPPORTED",
 		Meaning: "The PersistentVolume is not one of EBS, or names no volume.",
 		Fix:     "use a snapshot location of the volume's own provider, or back the volume up through CSI or the file system",
 	}
 )
+
+// Codes lists the codes of this package.
+var Codes = []fault.Code{
+	CodeNotReady, CodeAccessDenied, CodeAuthFailure, CodeVolumeNotFound, CodeSnapshotNotFound, CodeSnapshotFailed,
+	CodeSnapshotPending, CodeSnapshotInUse, CodeKMS, CodeVolumeFailed, CodeZoneMissing, CodeZoneInvalid, CodeLimit,
+	CodeBusy, CodeRefused, CodePersistentVolume,
+}
 
 // rateExceeded is EC2's answer to two snapshots of a volume in a row. The SDK does
 // not count it among those that ask to slow down.
@@ -107,34 +114,34 @@ const rateExceeded = "SnapshotCreationPerVolumeRateExceeded"
 
 // apiCodes maps what EC2 answers, besides what package awsaccess knows.
 var apiCodes = map[string]fault.Code{
-	"UnauthorizedOperation":           codeAccessDenied,
-	"AuthFailure":                     codeAuthFailure,
-	"OptInRequired":                   codeAuthFailure,
-	"InvalidVolume.NotFound":          codeVolumeNotFound,
-	"InvalidVolumeID.Malformed":       codeVolumeNotFound,
-	"InvalidSnapshot.NotFound":        codeSnapshotNotFound,
-	"InvalidSnapshotID.Malformed":     codeSnapshotNotFound,
-	"InvalidSnapshot.InUse":           codeSnapshotInUse,
-	"InvalidZone.NotFound":            codeZoneInvalid,
-	"VolumeTypeNotAvailableInZone":    codeZoneInvalid,
-	"InsufficientVolumeCapacity":      codeLimit,
-	"ConcurrentSnapshotLimitExceeded": codeLimit,
-	"PendingSnapshotLimitExceeded":    codeLimit,
-	"SnapshotLimitExceeded":           codeLimit,
-	"VolumeLimitExceeded":             codeLimit,
-	"MaxIOPSLimitExceeded":            codeLimit,
-	"RequestLimitExceeded":            codeBusy,
-	"Unavailable":                     codeBusy,
-	"ServiceUnavailable":              codeBusy,
-	"InternalError":                   codeBusy,
-	"InternalFailure":                 codeBusy,
-	rateExceeded:                      codeBusy,
-	"UnknownVolumeType":               codeRefused,
-	"MissingParameter":                codeRefused,
-	"InvalidParameterCombination":     codeRefused,
-	"InvalidParameterDependency":      codeRefused,
-	"InvalidParameterValue":           codeRefused,
-	"TagLimitExceeded":                codeRefused,
+	"UnauthorizedOperation":           CodeAccessDenied,
+	"AuthFailure":                     CodeAuthFailure,
+	"OptInRequired":                   CodeAuthFailure,
+	"InvalidVolume.NotFound":          CodeVolumeNotFound,
+	"InvalidVolumeID.Malformed":       CodeVolumeNotFound,
+	"InvalidSnapshot.NotFound":        CodeSnapshotNotFound,
+	"InvalidSnapshotID.Malformed":     CodeSnapshotNotFound,
+	"InvalidSnapshot.InUse":           CodeSnapshotInUse,
+	"InvalidZone.NotFound":            CodeZoneInvalid,
+	"VolumeTypeNotAvailableInZone":    CodeZoneInvalid,
+	"InsufficientVolumeCapacity":      CodeLimit,
+	"ConcurrentSnapshotLimitExceeded": CodeLimit,
+	"PendingSnapshotLimitExceeded":    CodeLimit,
+	"SnapshotLimitExceeded":           CodeLimit,
+	"VolumeLimitExceeded":             CodeLimit,
+	"MaxIOPSLimitExceeded":            CodeLimit,
+	"RequestLimitExceeded":            CodeBusy,
+	"Unavailable":                     CodeBusy,
+	"ServiceUnavailable":              CodeBusy,
+	"InternalError":                   CodeBusy,
+	"InternalFailure":                 CodeBusy,
+	rateExceeded:                      CodeBusy,
+	"UnknownVolumeType":               CodeRefused,
+	"MissingParameter":                CodeRefused,
+	"InvalidParameterCombination":     CodeRefused,
+	"InvalidParameterDependency":      CodeRefused,
+	"InvalidParameterValue":           CodeRefused,
+	"TagLimitExceeded":                CodeRefused,
 }
 
 // explain returns err as an error that says what failed and what to do.
@@ -147,7 +154,7 @@ func explain(what string, err error) error {
 		return awsaccess.Fault(what, err)
 	}
 	f := &fault.Error{Code: codeOf(err, api), What: what, Err: awsaccess.Plain(err)}
-	if f.Code.ID == codeAccessDenied.ID {
+	if f.Code.ID == CodeAccessDenied.ID {
 		f.Fix = allow(err)
 	}
 	return f
@@ -158,16 +165,16 @@ func codeOf(err error, api smithy.APIError) fault.Code {
 		return code
 	}
 	if strings.Contains(strings.ToLower(api.ErrorCode()+api.ErrorMessage()), "kms") {
-		return codeKMS
+		return CodeKMS
 	}
 	if code := awsaccess.APICode(api.ErrorCode()); code.ID != "" {
 		return code
 	}
 	switch status := awsaccess.Status(err); {
 	case status == http.StatusForbidden:
-		return codeAccessDenied
+		return CodeAccessDenied
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests:
-		return codeBusy
+		return CodeBusy
 	}
 	return fault.Code{}
 }

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func (e *ebs) volume(ctx context.Context, id string) (types.Volume, error) {
 		return types.Volume{}, err
 	}
 	if n := len(out.Volumes); n != 1 {
-		return types.Volume{}, &fault.Error{Code: codeVolumeNotFound, Err: fmt.Errorf("expected 1 volume from DescribeVolumes for %s, got %d", id, n)}
+		return types.Volume{}, &fault.Error{Code: CodeVolumeNotFound, Err: fmt.Errorf("expected 1 volume from DescribeVolumes for %s, got %d", id, n)}
 	}
 	return out.Volumes[0], nil
 }
@@ -75,7 +75,7 @@ func (e *ebs) volumeInput(snapshot types.Snapshot, volumeType types.VolumeType, 
 		zone = tags[zoneTag]
 	}
 	if zone == "" {
-		return nil, &fault.Error{Code: codeZoneMissing, Err: errors.New("the availability zone is not known")}
+		return nil, &fault.Error{Code: CodeZoneMissing, Err: errors.New("the availability zone is not known")}
 	}
 	input := &ec2.CreateVolumeInput{
 		SnapshotId:        snapshot.SnapshotId,
@@ -89,7 +89,7 @@ func (e *ebs) volumeInput(snapshot types.Snapshot, volumeType types.VolumeType, 
 	}
 	if hasIOPS(volumeType) && iops != 0 {
 		if iops < 0 || iops > math.MaxInt32 {
-			return nil, &fault.Error{Code: codeRefused, Err: fmt.Errorf("%d IOPS are out of range", iops)}
+			return nil, &fault.Error{Code: CodeRefused, Err: fmt.Errorf("%d IOPS are out of range", iops)}
 		}
 		input.Iops = aws.Int32(int32(iops))
 	}
@@ -149,7 +149,7 @@ func vanished(id string, encrypted bool) error {
 // failureCode names the usual reason for which a volume comes to nothing.
 func failureCode(encrypted bool) fault.Code {
 	if encrypted {
-		return codeKMS
+		return CodeKMS
 	}
-	return codeVolumeFailed
+	return CodeVolumeFailed
 }

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"strings"
@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 		"ec2:CreateSnapshot": "permissions", "ec2:CreateTags": "permissions", "ec2:CreateVolume": "permissions", "ec2:DeleteSnapshot": "permissions",
 	} {
 		s.Deny(action)
-		if _, broken, err := s.walk(); broken != step || !codeAccessDenied.Is(err) || !strings.Contains(err.Error(), "allow "+action) {
+		if _, broken, err := s.walk(); broken != step || !CodeAccessDenied.Is(err) || !strings.Contains(err.Error(), "allow "+action) {
 			t.Errorf("%s: %s, %v", action, broken, err)
 		}
 		s.Allow(action)

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"context"
@@ -124,7 +124,7 @@ func (e *ebs) snapshot(ctx context.Context, id string) (types.Snapshot, error) {
 		return types.Snapshot{}, err
 	}
 	if n := len(out.Snapshots); n != 1 {
-		return types.Snapshot{}, &fault.Error{Code: codeSnapshotNotFound, Err: fmt.Errorf("expected 1 snapshot from DescribeSnapshots for %s, got %d", id, n)}
+		return types.Snapshot{}, &fault.Error{Code: CodeSnapshotNotFound, Err: fmt.Errorf("expected 1 snapshot from DescribeSnapshots for %s, got %d", id, n)}
 	}
 	return out.Snapshots[0], nil
 }
@@ -148,11 +148,11 @@ func (e *ebs) awaitSnapshot(ctx context.Context, id string) (types.Snapshot, err
 			return s, nil
 		case types.SnapshotStatePending:
 		default:
-			return s, &fault.Error{Code: codeSnapshotFailed, Err: fmt.Errorf("snapshot %s is in state %s: %s", id, s.State, aws.ToString(s.StateMessage))}
+			return s, &fault.Error{Code: CodeSnapshotFailed, Err: fmt.Errorf("snapshot %s is in state %s: %s", id, s.State, aws.ToString(s.StateMessage))}
 		}
 		left := deadline.Sub(e.clock.Now())
 		if left <= 0 {
-			return s, &fault.Error{Code: codeSnapshotPending, Err: fmt.Errorf("snapshot %s is still pending after %v, at %s", id, e.snapshotReadyTimeout, aws.ToString(s.Progress))}
+			return s, &fault.Error{Code: CodeSnapshotPending, Err: fmt.Errorf("snapshot %s is still pending after %v, at %s", id, e.snapshotReadyTimeout, aws.ToString(s.Progress))}
 		}
 		e.log.Info("waiting for a snapshot to be complete", "snapshot", id, "progress", aws.ToString(s.Progress))
 		if err := e.clock.Sleep(ctx, min(pause, left)); err != nil {

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"cmp"
@@ -82,7 +82,7 @@ func (s *settings) setVolumeID(pv *unstructured.Unstructured, id string) error {
 }
 
 func unsupported(what string, pv *unstructured.Unstructured, cause string) error {
-	return &fault.Error{Code: codePersistentVolume, What: what + " the volume of persistent volume " + pv.GetName(), Err: errors.New(cause)}
+	return &fault.Error{Code: CodePersistentVolume, What: what + " the volume of persistent volume " + pv.GetName(), Err: errors.New(cause)}
 }
 
 // zoneIn returns the zone in aws://ZONE/ID, or "".

@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"context"
@@ -102,11 +102,11 @@ func TestPendingSnapshot(t *testing.T) {
 		_, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp2", region+"a", 0)
 		return err
 	}
-	if err := restore(); !codeSnapshotPending.Is(err) || !strings.Contains(err.Error(), "snapshotReadyTimeout") {
+	if err := restore(); !CodeSnapshotPending.Is(err) || !strings.Contains(err.Error(), "snapshotReadyTimeout") {
 		t.Errorf("snapshot that stays pending: %v", err)
 	}
 	s.FailSnapshot(snapshot, "Given key ID is not accessible")
-	if err := restore(); !codeSnapshotFailed.Is(err) || !strings.Contains(err.Error(), "Given key ID is not accessible") {
+	if err := restore(); !CodeSnapshotFailed.Is(err) || !strings.Contains(err.Error(), "Given key ID is not accessible") {
 		t.Errorf("snapshot that failed: %v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestKeyThatCannotBeUsed(t *testing.T) {
 			snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1, Encrypted: true})
 			began := s.Now()
 			_, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 0)
-			if !codeKMS.Is(err) || !strings.Contains(err.Error(), "kms:CreateGrant") || !strings.Contains(err.Error(), snapshot) {
+			if !CodeKMS.Is(err) || !strings.Contains(err.Error(), "kms:CreateGrant") || !strings.Contains(err.Error(), snapshot) {
 				t.Errorf("error: %v", err)
 			}
 			if waited := s.Now().Sub(began); (waited >= visibleTime) != unseen {
@@ -182,10 +182,10 @@ func TestZones(t *testing.T) {
 		}
 	}
 	snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1})
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "", 0); !codeZoneMissing.Is(err) {
+	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "", 0); !CodeZoneMissing.Is(err) {
 		t.Errorf("no zone: %v", err)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "us-east-1b", 0); !codeZoneInvalid.Is(err) || !strings.Contains(err.Error(), "azMapping") {
+	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "us-east-1b", 0); !CodeZoneInvalid.Is(err) || !strings.Contains(err.Error(), "azMapping") {
 		t.Errorf("zone of another region: %v", err)
 	}
 }
@@ -203,7 +203,7 @@ func TestSnapshotRate(t *testing.T) {
 	s.Inject(awsfake.Always, awsfake.Actions("CreateSnapshot"), awsfake.Answer(400, rateExceeded, "exceeded"))
 	began = s.Now()
 	_, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
-	if waited := s.Now().Sub(began); !codeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
+	if waited := s.Now().Sub(began); !CodeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
 		t.Errorf("after %v: %v", waited, err)
 	}
 }
@@ -240,7 +240,7 @@ func TestLostAnswer(t *testing.T) {
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
 		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
 		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Before(func() { s.Deny("ec2:CreateSnapshot") }))
-		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !codeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
+		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !CodeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
 			t.Errorf("%v after %d requests", err, len(s.Calls("CreateSnapshot")))
 		}
 	})
@@ -281,10 +281,10 @@ func TestIOPS(t *testing.T) {
 	for _, volumeType := range []string{"gp2", "st1", "sc1", "standard", ""} {
 		s.mustRestore(snapshot, volumeType, region+"a", 3000)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "io1", region+"a", 1<<32); !codeRefused.Is(err) {
+	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "io1", region+"a", 1<<32); !CodeRefused.Is(err) {
 		t.Errorf("too many: %v", err)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 100); !codeRefused.Is(err) || !strings.Contains(err.Error(), "out of range") {
+	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 100); !CodeRefused.Is(err) || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("too few: %v", err)
 	}
 	s.mustRestore(snapshot, "gp3", region+"a", 0)
@@ -308,7 +308,7 @@ func TestDeleteSnapshot(t *testing.T) {
 		t.Error("the snapshot is still there")
 	}
 	inUse := s.AddSnapshot(awsfake.Snapshot{Size: 1, InUse: true})
-	if err := s.DeleteSnapshot(t.Context(), inUse); !codeSnapshotInUse.Is(err) || !strings.Contains(err.Error(), "ami-") {
+	if err := s.DeleteSnapshot(t.Context(), inUse); !CodeSnapshotInUse.Is(err) || !strings.Contains(err.Error(), "ami-") {
 		t.Errorf("in use: %v", err)
 	}
 }
@@ -338,32 +338,32 @@ func TestErrors(t *testing.T) {
 		"volume elsewhere": {nil, func(ctx context.Context, s *scene) error {
 			_, err := s.CreateSnapshot(ctx, "vol-0123", "", nil)
 			return err
-		}, codeVolumeNotFound, []string{"error creating a snapshot of volume vol-0123: InvalidVolume.NotFound", "region"}},
+		}, CodeVolumeNotFound, []string{"error creating a snapshot of volume vol-0123: InvalidVolume.NotFound", "region"}},
 		"no id of a volume": {nil, func(ctx context.Context, s *scene) error {
 			_, _, err := s.GetVolumeInfo(ctx, "x", "")
 			return err
-		}, codeRefused, []string{"error getting volume x: InvalidParameterValue"}},
+		}, CodeRefused, []string{"error getting volume x: InvalidParameterValue"}},
 		"snapshot elsewhere": {nil, func(ctx context.Context, s *scene) error {
 			_, err := s.CreateVolumeFromSnapshot(ctx, "snap-0123", "gp2", region+"a", 0)
 			return err
-		}, codeSnapshotNotFound, []string{"error creating a volume of snapshot snap-0123: InvalidSnapshot.NotFound", "region", "data movement"}},
-		"may not describe": {deny("ec2:DescribeVolumes"), snapshot, codeAccessDenied, []string{"fix: allow ec2:DescribeVolumes on arn:aws:ec2:"}},
-		"may not snapshot": {deny("ec2:CreateSnapshot"), snapshot, codeAccessDenied, []string{"fix: allow ec2:CreateSnapshot on arn:aws:ec2:"}},
-		"may not tag":      {deny("ec2:CreateTags"), snapshot, codeAccessDenied, []string{"fix: allow ec2:CreateTags"}},
-		"may not restore":  {deny("ec2:CreateVolume"), restore, codeAccessDenied, []string{"fix: allow ec2:CreateVolume"}},
+		}, CodeSnapshotNotFound, []string{"error creating a volume of snapshot snap-0123: InvalidSnapshot.NotFound", "region", "data movement"}},
+		"may not describe": {deny("ec2:DescribeVolumes"), snapshot, CodeAccessDenied, []string{"fix: allow ec2:DescribeVolumes on arn:aws:ec2:"}},
+		"may not snapshot": {deny("ec2:CreateSnapshot"), snapshot, CodeAccessDenied, []string{"fix: allow ec2:CreateSnapshot on arn:aws:ec2:"}},
+		"may not tag":      {deny("ec2:CreateTags"), snapshot, CodeAccessDenied, []string{"fix: allow ec2:CreateTags"}},
+		"may not restore":  {deny("ec2:CreateVolume"), restore, CodeAccessDenied, []string{"fix: allow ec2:CreateVolume"}},
 		"encoded message": {
 			fail("CreateSnapshot", 403, "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: abc"),
-			snapshot, codeAccessDenied, []string{"ec2:CreateSnapshot", "decode-authorization-message"},
+			snapshot, CodeAccessDenied, []string{"ec2:CreateSnapshot", "decode-authorization-message"},
 		},
 		"too many at once": {
-			fail("CreateSnapshot", 400, "ConcurrentSnapshotLimitExceeded", "You have reached the maximum"), snapshot, codeLimit, []string{"ConcurrentSnapshotLimitExceeded"},
+			fail("CreateSnapshot", 400, "ConcurrentSnapshotLimitExceeded", "You have reached the maximum"), snapshot, CodeLimit, []string{"ConcurrentSnapshotLimitExceeded"},
 		},
-		"always busy":  {fail("CreateVolume", 503, "RequestLimitExceeded", "Request limit exceeded."), restore, codeBusy, []string{"AWS_MAX_ATTEMPTS"}},
-		"disabled key": {fail("CreateVolume", 400, "InvalidRequest", "The KMS key is disabled"), restore, codeKMS, []string{"kms:Decrypt"}},
+		"always busy":  {fail("CreateVolume", 503, "RequestLimitExceeded", "Request limit exceeded."), restore, CodeBusy, []string{"AWS_MAX_ATTEMPTS"}},
+		"disabled key": {fail("CreateVolume", 400, "InvalidRequest", "The KMS key is disabled"), restore, CodeKMS, []string{"kms:Decrypt"}},
 		"wrong secret": {func(s *scene) {
 			s.keys.SecretAccessKey = "x"
 			s.mustInit("credentialsFile", credentialsFile(s.t, s.keys))
-		}, snapshot, codeAuthFailure, []string{"aws_secret_access_key"}},
+		}, snapshot, CodeAuthFailure, []string{"aws_secret_access_key"}},
 		"nobody listens": {func(s *scene) { s.mustInit("ec2Url", "http://127.0.0.1:1") }, snapshot, awsaccess.CodeRefused, []string{"ec2Url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -401,13 +401,13 @@ func (s *scene) mustInit(config ...string) {
 }
 
 func TestNotInitialized(t *testing.T) {
-	s := newSnapshotter(slog.New(slog.DiscardHandler))
+	s := New(slog.New(slog.DiscardHandler))
 	_, create := s.CreateSnapshot(t.Context(), "vol-1", "", nil)
 	_, restore := s.CreateVolumeFromSnapshot(t.Context(), "snap-1", "gp2", "", 0)
 	_, _, info := s.GetVolumeInfo(t.Context(), "vol-1", "")
 	set := s.SetVolumeID(t.Context(), persistentVolume(t, `{"kind":"PersistentVolume","spec":{}}`), "vol-1")
 	for _, err := range []error{create, restore, info, set, s.DeleteSnapshot(t.Context(), "snap-1")} {
-		if !codeNotReady.Is(err) {
+		if !CodeNotReady.Is(err) {
 			t.Error(err)
 		}
 	}

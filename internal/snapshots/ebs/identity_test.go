@@ -1,4 +1,4 @@
-package main
+package ebs
 
 import (
 	"log/slog"
@@ -146,7 +146,7 @@ func TestTwoIdentities(t *testing.T) {
 	s.Trust("the token", "velero")
 	t.Setenv("AWS_ROLE_ARN", s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero"}))
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "the token"))
-	other := newSnapshotter(slog.New(slog.DiscardHandler))
+	other := New(slog.New(slog.DiscardHandler))
 	if err := other.Init(t.Context(), map[string]string{"region": region, "ec2Url": s.config["ec2Url"]}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,2 @@
+// Package ebs takes snapshots of EBS volumes and makes volumes of them.
+package ebs
