@@ -14,8 +14,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// claim is the entry of an image as this Tree knows it.
-type claim struct {
+// ownEntry is the entry of an image as this Tree knows it.
+type ownEntry struct {
 	turn  chan struct{} // holds one value, which is with whoever changes the entry
 	entry *entry        // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
 }
@@ -28,15 +28,15 @@ func (t *Tree) Announce(ctx context.Context, a images.Announcement) error {
 	if err != nil {
 		return fmt.Errorf("announcing image %s: %w", a.Digest, err)
 	}
-	c, err := t.take(ctx, a.Digest)
+	c, err := t.lock(ctx, a.Digest)
 	if err != nil {
 		return err
 	}
-	defer c.giveBack()
+	defer c.unlock()
 	if err := t.enter(ctx, c, a.Digest, wanted); err != nil {
 		return err
 	}
-	if err := heed(ctx, t.bucket, t.log); err != nil {
+	if err := waitForSweeps(ctx, t.bucket, t.log); err != nil {
 		return err
 	}
 	t.allow(c)
@@ -63,14 +63,14 @@ func (t *Tree) entryFor(a images.Announcement) (*entry, error) {
 	}, nil
 }
 
-// take returns the claim of an image, for the caller alone until it gives it back.
-func (t *Tree) take(ctx context.Context, image digest.Digest) (*claim, error) {
+// lock returns the entry of an image, for the caller alone until it is unlocked.
+func (t *Tree) lock(ctx context.Context, image digest.Digest) (*ownEntry, error) {
 	t.mu.Lock()
-	c := t.claims[image]
+	c := t.entries[image]
 	if c == nil {
-		c = &claim{turn: make(chan struct{}, 1)}
+		c = &ownEntry{turn: make(chan struct{}, 1)}
 		c.turn <- struct{}{}
-		t.claims[image] = c
+		t.entries[image] = c
 	}
 	t.mu.Unlock()
 	select {
@@ -81,11 +81,11 @@ func (t *Tree) take(ctx context.Context, image digest.Digest) (*claim, error) {
 	}
 }
 
-func (c *claim) giveBack() { c.turn <- struct{}{} }
+func (c *ownEntry) unlock() { c.turn <- struct{}{} }
 
 // enter brings the entry up to what is wanted. One that an earlier process of
 // the same backup wrote is extended.
-func (t *Tree) enter(ctx context.Context, c *claim, image digest.Digest, wanted *entry) error {
+func (t *Tree) enter(ctx context.Context, c *ownEntry, image digest.Digest, wanted *entry) error {
 	if c.entry != nil && c.entry.covers(wanted) {
 		return nil
 	}
@@ -123,7 +123,7 @@ func readEntry(ctx context.Context, bucket objectstore.Bucket, key string, image
 }
 
 // allow lets what was announced be put.
-func (t *Tree) allow(c *claim) {
+func (t *Tree) allow(c *ownEntry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, name := range c.entry.Repositories {
@@ -134,7 +134,7 @@ func (t *Tree) allow(c *claim) {
 		}
 		r.outdate()
 		for _, d := range c.entry.Contents {
-			t.due[place{name, d}] = true
+			t.puttable[place{name, d}] = true
 		}
 	}
 }

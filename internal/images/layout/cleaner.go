@@ -149,7 +149,7 @@ func (c *Cleaner) hasWork(ctx context.Context) (bool, error) {
 
 // begin announces a sweep.
 func (c *Cleaner) begin(ctx context.Context) (*sweep, error) {
-	ends := time.Now().Add(sweepTime)
+	ends := time.Now().Add(maxSweepTime)
 	s := c.newSweep()
 	s.key, s.ends = sweepsRoot+rand.Text(), ends
 	if err := c.bucket.Put(ctx, s.key, strings.NewReader("sweep")); err != nil {

@@ -38,8 +38,8 @@
 // removals repeat without harm. A backup whose entry one of them does not see waits
 // for that one.
 //
-// Death. A sweep begins no removal later than sweepTime after its beginning, and
-// none takes longer than deleteTime. A backup that has waited for longer than both
+// Death. A sweep begins no removal later than maxSweepTime after its beginning, and
+// none takes longer than maxDeleteTime. A backup that has waited for longer than both
 // removes the announcement and goes on. A sweep that was stopped meanwhile finds its
 // time over, or its announcement gone. What remains is a process that stops for
 // minutes between its look at the clock and the sending of one request.

@@ -41,7 +41,7 @@ func (t *Tree) announced(name string, d digest.Digest) (*repository, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.due[place{name, d}] {
+	if !t.puttable[place{name, d}] {
 		return nil, fmt.Errorf("%s was not announced for repository %s", d, name)
 	}
 	return t.repositories[name], nil

@@ -47,7 +47,7 @@ func (s *sweep) quiet() time.Duration { return min(s.grace, 5*time.Minute) }
 
 // end takes the announcement back.
 func (s *sweep) end(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxDeleteTime)
 	defer cancel()
 	if err := s.bucket.Delete(ctx, s.key); err != nil {
 		s.log.Warn("a clean-up could not take its announcement back, so backups wait some minutes", "key", s.key, "error", err.Error())
@@ -216,11 +216,11 @@ func (s *sweep) readUp(ctx context.Context, v *view, needed map[digest.Digest]bo
 
 // cleanBlobs removes the blobs and manifests of images that nothing refers to.
 func (s *sweep) cleanBlobs(ctx context.Context, due []digest.Digest) error {
-	doomed := s.contents(due)
+	candidates := s.contents(due)
 	if err := s.goOn(ctx); err != nil {
 		return err
 	}
-	t, err := s.listTree(ctx, doomed)
+	t, err := s.listTree(ctx, candidates)
 	if err != nil {
 		return err
 	}
@@ -334,7 +334,7 @@ func (s *sweep) delete(ctx context.Context, keys []string) error {
 			if s.over() {
 				return errOver
 			}
-			ctx, cancel := context.WithTimeout(ctx, deleteTime)
+			ctx, cancel := context.WithTimeout(ctx, maxDeleteTime)
 			defer cancel()
 			return s.bucket.Delete(ctx, key)
 		})

@@ -430,7 +430,7 @@ func TestAnnouncementWaitsForSweeps(t *testing.T) {
 		}
 		bucket.set(sweepsRoot+"b", nil) // which sees the entry
 		bucket.remove(sweepsRoot + "a")
-		time.Sleep(2 * heedPause)
+		time.Sleep(2 * sweepPollInterval)
 		synctest.Wait()
 		if !announced {
 			t.Error("not announced after the end of the sweep")
@@ -444,7 +444,7 @@ func TestDeadSweepIsRemoved(t *testing.T) {
 		bucket.set(sweepsRoot+"a", nil)
 		start := time.Now()
 		announce(t, newTree(bucket, "1"), digest.FromString("x"), "ns/app")
-		if waited := time.Since(start); waited < sweepTime+deleteTime || waited > patience+2*heedPause {
+		if waited := time.Since(start); waited < maxSweepTime+maxDeleteTime || waited > sweepTimeout+2*sweepPollInterval {
 			t.Errorf("it was waited for for %v", waited)
 		}
 		if left := bucket.keys(sweepsRoot); len(left) != 0 {
@@ -501,7 +501,7 @@ func TestSweepEndsInTime(t *testing.T) {
 			return nil
 		}
 		clean(t, newCleaner(bucket, 0), tree, all...)
-		if took := last.Sub(begun); took < sweepTime-10*time.Second || took > sweepTime+deleteTime {
+		if took := last.Sub(begun); took < maxSweepTime-10*time.Second || took > maxSweepTime+maxDeleteTime {
 			t.Errorf("the last removal ended %v after the beginning", took)
 		}
 		if left := bucket.keys(sweepsRoot); len(left) != 0 {

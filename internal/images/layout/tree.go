@@ -25,8 +25,8 @@ type Tree struct {
 	log    *slog.Logger
 
 	mu           sync.Mutex
-	claims       map[digest.Digest]*claim // by image
-	due          map[place]bool           // what was announced
+	entries      map[digest.Digest]*ownEntry // by image
+	puttable     map[place]bool              // what was announced
 	repositories map[string]*repository
 	blobs        *shared[digest.Digest, int64] // that are there
 }
@@ -44,8 +44,8 @@ func NewTree(bucket objectstore.Bucket, backup Backup, log *slog.Logger) *Tree {
 		bucket:       bucket,
 		backup:       backup,
 		log:          log,
-		claims:       map[digest.Digest]*claim{},
-		due:          map[place]bool{},
+		entries:      map[digest.Digest]*ownEntry{},
+		puttable:     map[place]bool{},
 		repositories: map[string]*repository{},
 		blobs:        newShared[digest.Digest, int64](),
 	}

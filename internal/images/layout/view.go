@@ -98,9 +98,9 @@ type removal struct {
 	tags, history, revisions, layers, marks []string
 }
 
-// removal decides what goes from a repository. doomed is what may go, needed
+// removal decides what goes from a repository. candidates is what may go, needed
 // what entries need of the repository. Links of others and what these need stay.
-func (s *sweep) removal(v *view, doomed, needed map[digest.Digest]bool) removal {
+func (s *sweep) removal(v *view, candidates, needed map[digest.Digest]bool) removal {
 	ours := func(d digest.Digest) bool {
 		mark, marked := s.index.marks[d][v.name]
 		return marked && !v.revisions[d].Truncate(time.Second).After(mark.Truncate(time.Second))
@@ -110,7 +110,7 @@ func (s *sweep) removal(v *view, doomed, needed map[digest.Digest]bool) removal 
 	for d := range v.revisions {
 		if !ours(d) {
 			s.manifests.add(theirs, d)
-		} else if doomed[d] && !needed[d] {
+		} else if candidates[d] && !needed[d] {
 			going[d] = true
 		}
 	}
@@ -129,7 +129,7 @@ func (s *sweep) removal(v *view, doomed, needed map[digest.Digest]bool) removal 
 	for _, d := range s.manifests.parentsFirst(going) {
 		r.revisions = append(r.revisions, revisionLink(v.name, d))
 	}
-	for _, d := range sorted(doomed) {
+	for _, d := range sorted(candidates) {
 		if v.layers[d] && !staying[d] && !needed[d] {
 			r.layers = append(r.layers, layerLink(v.name, d))
 		}

@@ -43,13 +43,13 @@ type Client struct {
 	log        *slog.Logger
 	pause      func(context.Context, time.Duration) error
 
-	authorizing flights // by repository
+	authorizing inFlight // by repository
 	mu          sync.Mutex
 	authorized  map[string]*http.Client // by repository
 
-	known     places
-	putting   flights // by repository and digest
-	uploading flights // by digest
+	known     blobRepositories
+	putting   inFlight // by repository and digest
+	uploading inFlight // by digest
 }
 
 var (

@@ -8,32 +8,32 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// How a sweep and a backup respect each other; see the comment of the package.
+// How a backup waits for sweeps; see the comment of the package.
 const (
-	// sweepTime is how long a sweep goes on, by its own clock.
-	sweepTime = 2 * time.Minute
-	// deleteTime is how long each of its requests may take.
-	deleteTime = 20 * time.Second
-	// patience is after what time a sweep is dead.
-	patience = sweepTime + deleteTime + 40*time.Second
-	// heedPause is between two looks at the sweeps that are waited for.
-	heedPause = time.Second
+	// maxSweepTime is how long a sweep goes on, by its own clock.
+	maxSweepTime = 2 * time.Minute
+	// maxDeleteTime is how long each of its requests may take.
+	maxDeleteTime = 20 * time.Second
+	// sweepTimeout is how long a backup waits: a sweep that has not ended by then has crashed.
+	sweepTimeout = maxSweepTime + maxDeleteTime + 40*time.Second
+	// sweepPollInterval is the time between two looks at the sweeps that are waited for.
+	sweepPollInterval = time.Second
 )
 
-// heed waits until the sweeps that go on now have ended. Those that begin later
+// waitForSweeps waits until the sweeps that go on now have ended. Those that begin later
 // see the entries that were written before, so they are not waited for.
-func heed(ctx context.Context, bucket objectstore.Bucket, log *slog.Logger) error {
+func waitForSweeps(ctx context.Context, bucket objectstore.Bucket, log *slog.Logger) error {
 	sweeps, err := keys(ctx, bucket, sweepsRoot)
 	if err != nil || len(sweeps) == 0 {
 		return err
 	}
 	log.Info("waiting for a clean-up of images to end", "sweeps", len(sweeps))
 	since := time.Now()
-	for len(sweeps) > 0 && time.Since(since) <= patience {
+	for len(sweeps) > 0 && time.Since(since) <= sweepTimeout {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(heedPause):
+		case <-time.After(sweepPollInterval):
 		}
 		left, err := keys(ctx, bucket, sweepsRoot)
 		if err != nil {

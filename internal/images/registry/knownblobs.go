@@ -7,14 +7,14 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// places are the repositories that have a blob, as far as is known. The zero
+// blobRepositories are the repositories that have a blob, as far as is known. The zero
 // value is ready.
-type places struct {
+type blobRepositories struct {
 	mu           sync.Mutex
 	repositories map[digest.Digest][]string
 }
 
-func (p *places) add(repository string, d digest.Digest) {
+func (p *blobRepositories) add(repository string, d digest.Digest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.repositories == nil {
@@ -25,7 +25,7 @@ func (p *places) add(repository string, d digest.Digest) {
 	}
 }
 
-func (p *places) has(repository string, d digest.Digest) bool {
+func (p *blobRepositories) has(repository string, d digest.Digest) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Contains(p.repositories[d], repository)
@@ -33,7 +33,7 @@ func (p *places) has(repository string, d digest.Digest) bool {
 
 // other returns another repository that has the blob, or "". It is the same one
 // for everybody, as a token names each repository that it is for.
-func (p *places) other(repository string, d digest.Digest) string {
+func (p *blobRepositories) other(repository string, d digest.Digest) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.repositories[d] {
@@ -45,7 +45,7 @@ func (p *places) other(repository string, d digest.Digest) string {
 }
 
 // forget drops what is known of a repository that turned out to lack a blob.
-func (p *places) forget(repository string) {
+func (p *blobRepositories) forget(repository string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for d, repositories := range p.repositories {

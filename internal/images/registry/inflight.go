@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// flights lets those who ask for the same work at the same time share it. The
+// inFlight lets those who ask for the same work at the same time share it. The
 // zero value is ready.
-type flights struct {
+type inFlight struct {
 	mu      sync.Mutex
-	running map[string]*flight
+	running map[string]*call
 }
 
-type flight struct {
+type call struct {
 	done      chan struct{}
 	err       error
 	abandoned bool // whoever did it went away before its end
@@ -20,11 +20,11 @@ type flight struct {
 
 // do does work, unless work of that key is being done: then it waits for its
 // end. It reports whether it did work, and the error of whoever did.
-func (f *flights) do(ctx context.Context, key string, work func() error) (bool, error) {
+func (f *inFlight) do(ctx context.Context, key string, work func() error) (bool, error) {
 	for {
 		own, other := f.join(key)
 		if own != nil {
-			defer f.land(key, own)
+			defer f.end(key, own)
 			own.err = work()
 			own.abandoned = ctx.Err() != nil
 			return true, own.err
@@ -40,22 +40,22 @@ func (f *flights) do(ctx context.Context, key string, work func() error) (bool, 
 	}
 }
 
-// join returns a new flight of the caller's own, or the one that is under way.
-func (f *flights) join(key string) (own, other *flight) {
+// join returns a new call of the caller's own, or the one that is under way.
+func (f *inFlight) join(key string) (own, other *call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if other = f.running[key]; other != nil {
 		return nil, other
 	}
 	if f.running == nil {
-		f.running = map[string]*flight{}
+		f.running = map[string]*call{}
 	}
-	own = &flight{done: make(chan struct{})}
+	own = &call{done: make(chan struct{})}
 	f.running[key] = own
 	return own, nil
 }
 
-func (f *flights) land(key string, own *flight) {
+func (f *inFlight) end(key string, own *call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.running, key)
