@@ -33,6 +33,7 @@ type Stack struct {
 	minio        shared[*MinIO]
 	versitygw    shared[*VersityGW]
 	rclone       shared[*S3Server]
+	azurite      shared[*Azurite]
 	registry     shared[*Registry]
 	controlPlane shared[*ControlPlane]
 	node         shared[*Node]

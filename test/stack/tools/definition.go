@@ -14,6 +14,7 @@ type definition struct {
 	dir      string   // the module's folder, from the root of the checkout
 	sources  []string // other folders whose files go into the build
 	debian   string   // the package to unpack, for what no Go module builds; dir is then empty
+	npm      bool     // dir has a package.json and its lock file, not a Go module
 	programs []programDefinition
 	estimate string // of the build, with nothing cached
 }
@@ -78,6 +79,12 @@ func definitions() []definition {
 				name: RegistryServer, pkg: distributionModule + "/cmd/registry", module: distributionModule,
 				pin: semver, asked: versionFlag, printed: distribution,
 			}},
+		},
+		{
+			tool:     Azurite,
+			dir:      pinnedIn("azurite"),
+			npm:      true,
+			programs: []programDefinition{{name: AzuriteBlob}},
 		},
 		{
 			tool:     Velero,

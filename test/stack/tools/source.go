@@ -33,7 +33,7 @@ func openSource(tool Tool) (source, error) {
 		return source{}, err
 	}
 	src := source{definition: d, root: root, versions: map[Program]version{}, ldflags: map[string]string{}}
-	if d.debian == "" {
+	if d.debian == "" && !d.npm {
 		if err := src.readPins(); err != nil {
 			return source{}, fmt.Errorf("%s: %w", src.module(), err)
 		}
@@ -126,7 +126,9 @@ func (s source) digest() (string, error) {
 		}
 		for _, file := range files {
 			name := file.Name()
-			if name != "go.mod" && name != "go.sum" && filepath.Ext(name) != ".go" {
+			switch {
+			case name == "go.mod", name == "go.sum", name == "package.json", name == "package-lock.json", filepath.Ext(name) == ".go":
+			default:
 				continue
 			}
 			content, err := fs.ReadFile(folder, name)

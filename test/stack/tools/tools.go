@@ -1,7 +1,7 @@
 // Package tools provides the programs of the test stack: etcd, kube-apiserver
-// and kube-controller-manager, MinIO and other S3 stores, and Velero. Each is
-// pinned by a module of its own in a folder beside this file and built from
-// source when no fitting binary is at hand.
+// and kube-controller-manager, MinIO and other S3 stores, Azurite, and Velero.
+// Each is pinned by a module of its own in a folder beside this file and built
+// from source when no fitting binary is at hand.
 //
 // A program is looked for in the folder that OADP_STACK_BIN names, then on
 // PATH, and is taken from there when it has the pinned minor release and at
@@ -34,6 +34,8 @@ const (
 	Rclone Tool = "rclone"
 	// Registry is a registry of container images.
 	Registry Tool = "registry"
+	// Azurite is a Blob storage service. It runs on Node.js.
+	Azurite Tool = "azurite"
 	// Velero is the server and the command line.
 	Velero Tool = "velero"
 )
@@ -62,6 +64,7 @@ const (
 	VersityGWServer       Program = "versitygw"
 	RcloneServer          Program = "rclone"
 	RegistryServer        Program = "registry"
+	AzuriteBlob           Program = "azurite-blob"
 	VeleroServer          Program = "velero"
 )
 
@@ -93,6 +96,10 @@ func Ensure(ctx context.Context, w io.Writer, wanted ...Tool) (Commands, error) 
 		}
 		if src.debian != "" {
 			commands.add(src.unpackMissing(ctx, w, root))
+			continue
+		}
+		if src.npm {
+			commands.add(src.npmInstallMissing(ctx, w, root))
 			continue
 		}
 		missing = append(missing, src)

@@ -81,7 +81,7 @@ func TestStampsFollowThePins(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range src.programs {
-			if src.debian == "" && len(src.versions[p.name]) == 0 {
+			if src.debian == "" && !src.npm && len(src.versions[p.name]) == 0 {
 				t.Errorf("%s has no version", p.name)
 			}
 		}
@@ -99,6 +99,21 @@ func TestMissingRuncIsLeftOut(t *testing.T) {
 		t.Errorf("command %v, error %v", commands[RuncCLI], err)
 	}
 	if !strings.Contains(said.String(), "no runc, and no tests that need it") {
+		t.Errorf("said %q", &said)
+	}
+}
+
+// Without npm, or without the network at the first time, the tests that need
+// Azurite are left out, and the program says so.
+func TestMissingAzuriteIsLeftOut(t *testing.T) {
+	t.Setenv("PATH", "")
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	var said bytes.Buffer
+	commands, err := Ensure(t.Context(), &said, Azurite)
+	if err != nil || commands[AzuriteBlob] != nil {
+		t.Errorf("command %v, error %v", commands[AzuriteBlob], err)
+	}
+	if !strings.Contains(said.String(), "no azurite, and no tests that need it") {
 		t.Errorf("said %q", &said)
 	}
 }

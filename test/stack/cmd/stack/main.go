@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -79,7 +80,11 @@ func build(ctx context.Context, names []string) error {
 	}
 	paths := map[string]bool{}
 	for _, argv := range commands {
-		paths[argv[0]] = true
+		path := argv[0]
+		if len(argv) > 1 && filepath.IsAbs(argv[1]) {
+			path = argv[1] // a script and its interpreter
+		}
+		paths[path] = true
 	}
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		fmt.Println(path)
