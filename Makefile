@@ -17,7 +17,7 @@ GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X 
 RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 # Modules that stand apart, with their own dependencies.
-MODULES := test/bench test/slowlink examples/vendor-filesystem sdk/velerocompat
+MODULES := test/bench/store test/support/slowlink examples/vendor-filesystem sdk/velerocompat
 
 .DEFAULT_GOAL := help
 
@@ -55,7 +55,7 @@ demo: build ## back up, lose and restore an application, with a real Velero serv
 .PHONY: test
 test: build ## run all tests; builds the servers that they need
 	go run ./test/stack/cmd/stack build
-	cd test/bench && GOWORK=off go build -o /dev/null ./baseline # its modules; the tests build it without a network
+	cd test/bench/store && GOWORK=off go build -o /dev/null ./baseline/... # its modules; the tests build it without a network
 	go test $(RACE) $$(go list ./... | grep -v /test/)
 	go test $(RACE) -count=1 ./test/... # of built plugins, whose changes the test cache does not see
 	cd sdk && go test $(RACE) ./...
@@ -63,21 +63,21 @@ test: build ## run all tests; builds the servers that they need
 
 .PHONY: bench
 bench: build ## measure our plugins against a plugin on Velero's own framework
-	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws
+	cd test/bench/store && GOWORK=off go run . --ours ../../../bin/velero-plugin-for-aws
 	$(MAKE) bench-items
 	$(MAKE) bench-images
 
 .PHONY: bench-items
 bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
-	go run ./test/e2e/itembench --plugins bin
+	go run ./test/bench/items --plugins bin
 
 .PHONY: bench-images
 bench-images: build ## measure the copy of images to a bucket and back against the way of the plugin replaced
-	go run ./test/e2e/imagebench --plugins bin
+	go run ./test/bench/images --plugins bin
 
 .PHONY: huge
 huge: build ## put an object of 60 GiB through the aws plugin, and measure
-	cd test/bench && GOWORK=off go run . --ours ../../bin/velero-plugin-for-aws --huge 60GiB
+	cd test/bench/store && GOWORK=off go run . --ours ../../../bin/velero-plugin-for-aws --huge 60GiB
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME

@@ -21,7 +21,7 @@ require (
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/moby/buildkit v0.31.0
 	github.com/oadp-plugins/oadp-plugins/sdk v0.0.0
-	github.com/oadp-plugins/oadp-plugins/test/slowlink v0.0.0
+	github.com/oadp-plugins/oadp-plugins/test/support/slowlink v0.0.0
 	github.com/opencontainers/go-digest v1.0.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sync v0.24.0
@@ -125,4 +125,4 @@ require (
 
 replace github.com/oadp-plugins/oadp-plugins/sdk => ./sdk
 
-replace github.com/oadp-plugins/oadp-plugins/test/slowlink => ./test/slowlink
+replace github.com/oadp-plugins/oadp-plugins/test/support/slowlink => ./test/support/slowlink

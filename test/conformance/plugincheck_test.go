@@ -120,11 +120,11 @@ func TestStock(t *testing.T) {
 func buildStock(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(servers.Dir(), "stock")
-	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./baseline")
-	command.Dir = "../bench"
+	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./baseline/aws")
+	command.Dir = "../bench/store"
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s\nwithout a network, build it once before: cd test/bench && GOWORK=off go build -o /dev/null ./baseline", command, err, out)
+		t.Fatalf("%s: %v\n%s\nwithout a network, build it once before: cd test/bench/store && GOWORK=off go build -o /dev/null ./baseline/...", command, err, out)
 	}
 	return path
 }

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // limits are those of cmd/confine.

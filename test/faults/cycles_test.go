@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // A thousand processes are started and ended in all ways, four at a time. None

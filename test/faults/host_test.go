@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // doom starts a host of its own process.

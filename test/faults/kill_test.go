@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // A plugin that is killed in the middle of a call: the host learns it at once,

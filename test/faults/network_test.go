@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // The network or the server fails during a put or a get, once, as long as the

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // 64 calls at a time of every kind, with a plugin that the race detector watches.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // puppeteer holds the wires of puppets.

@@ -18,7 +18,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 var (

@@ -13,9 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 var servers stack.Stack

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // artifact is an image, or an index of images.

@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
-	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
 )
 
 var (

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
-	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // TestNothingIsKeptTwiceOrTooLong backs up the same images twice, deletes one

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 var layerSize = flag.Int64("layer", 256<<20, "size of the layer of TestLargeLayer, in bytes")

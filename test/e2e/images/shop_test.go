@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // shop is an application whose images have all forms and histories that image

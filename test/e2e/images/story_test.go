@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
+	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
 )
 
 // TestEverythingIsLostAndRestored backs up a namespace, loses it with all data

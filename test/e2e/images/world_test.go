@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
-	"github.com/oadp-plugins/oadp-plugins/test/registrytree"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
 )
 
 // world is what the tests share: two clusters, of which Velero serves one at a

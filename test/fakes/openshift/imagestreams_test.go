@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // A push by tag is in the image stream when it has returned, in front of what

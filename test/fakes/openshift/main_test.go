@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 var servers stack.Stack

@@ -18,8 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // What a user may do with the layers of image streams is what the cluster's

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 func main() {

@@ -1,4 +1,4 @@
-module github.com/oadp-plugins/oadp-plugins/test/bench
+module github.com/oadp-plugins/oadp-plugins/test/bench/store
 
 go 1.26.0
 
@@ -9,7 +9,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/feature/s3/manager v1.22.18
 	github.com/aws/aws-sdk-go-v2/service/ec2 v1.143.0
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.101.0
-	github.com/oadp-plugins/oadp-plugins/test/slowlink v0.0.0
+	github.com/oadp-plugins/oadp-plugins/test/support/slowlink v0.0.0
 	github.com/sirupsen/logrus v1.9.4
 	github.com/spf13/pflag v1.0.10
 	github.com/vmware-tanzu/velero v1.18.3
@@ -110,4 +110,4 @@ require (
 
 replace github.com/kopia/kopia => github.com/project-velero/kopia v0.0.0-20251230033609-d946b1e75197
 
-replace github.com/oadp-plugins/oadp-plugins/test/slowlink => ../slowlink
+replace github.com/oadp-plugins/oadp-plugins/test/support/slowlink => ../../support/slowlink

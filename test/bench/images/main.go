@@ -2,7 +2,7 @@
 // bucket and back: against the way of the plugin that it replaces, through a
 // link to the registry that is 20 ms long.
 //
-//	go run ./test/e2e/imagebench
+//	go run ./test/bench/images
 package main
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
-	"github.com/oadp-plugins/oadp-plugins/test/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 )
 
 // The same arguments make the same layer, and others another one.

@@ -78,11 +78,11 @@ func copyExecutable(to, from string) error {
 // buildBaseline builds with the flags of a release, except for those that no
 // stock plugin uses.
 func buildBaseline(ctx context.Context, output string) error {
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, "./baseline")
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, "./baseline/aws")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("build ./baseline: %w", err)
+		return fmt.Errorf("build ./baseline/aws: %w", err)
 	}
 	return nil
 }

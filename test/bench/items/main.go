@@ -2,7 +2,7 @@
 // namespace with thousands of objects: with a real Velero server, with and
 // without the plugin, in turn.
 //
-//	go run ./test/e2e/itembench
+//	go run ./test/bench/items
 package main
 
 import (

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
-	"github.com/oadp-plugins/oadp-plugins/test/slowlink"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/slowlink"
 )
 
 // toRegistry is the link to registries: the one that the benchmark of the object

@@ -22,7 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"github.com/oadp-plugins/oadp-plugins/test/slowlink"
+	"github.com/oadp-plugins/oadp-plugins/test/support/slowlink"
 )
 
 // slowPath is what a bucket in the same region looks like to one connection.
@@ -43,8 +43,8 @@ func main() {
 	log.SetPrefix("bench: ")
 	var o options
 	flags := pflag.CommandLine
-	flags.StringVar(&o.ours, "ours", "../../bin/velero-plugin-for-aws", "the plugin to measure")
-	flags.StringVar(&o.baseline, "baseline", "", "the plugin to compare it with; by default ./baseline is built")
+	flags.StringVar(&o.ours, "ours", "../../../bin/velero-plugin-for-aws", "the plugin to measure")
+	flags.StringVar(&o.baseline, "baseline", "", "the plugin to compare it with; by default ./baseline/aws is built")
 	flags.StringVar(&o.minio, "minio", "", "MinIO server binary; by default the one of the test stack, which is built if need be")
 	flags.StringSliceVar(&o.sizes, "sizes", []string{"16KiB", "8MiB", "128MiB", "256MiB", "1GiB"}, "object sizes to put and get; the targets are about 256MiB")
 	flags.StringSliceVar(&o.links, "links", []string{loopback, slow}, "links to the store")

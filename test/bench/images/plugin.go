@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/faults/host"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
 // reading is one value of everything that is measured.

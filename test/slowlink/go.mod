@@ -1,3 +1,0 @@
-module github.com/oadp-plugins/oadp-plugins/test/slowlink
-
-go 1.26.0
