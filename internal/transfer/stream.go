@@ -132,9 +132,10 @@ func (s *stream) reopen() error {
 	return nil
 }
 
-// matches tells whether a body belongs to the object as it was first seen.
+// matches returns an error unless a body belongs to the object as it was first
+// seen. A body whose version is lost on the way could be of another one.
 func (o *object) matches(b *Body) error {
-	if o.version != "" && b.Version != "" && o.version != b.Version {
+	if o.version != "" && o.version != b.Version {
 		return ErrChanged
 	}
 	if o.size >= 0 && b.Size >= 0 && o.size != b.Size {

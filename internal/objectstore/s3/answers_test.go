@@ -18,11 +18,11 @@ import (
 // answers is a server that answers its requests in order, and the later ones as
 // the last.
 type answers struct {
-	all      []answer
+	all      []reply
 	requests atomic.Int32
 }
 
-type answer struct {
+type reply struct {
 	status int
 	header http.Header
 	body   []byte
@@ -64,16 +64,16 @@ func (s *answers) config() aws.Config {
 
 // The first range of an object of unknown size must not pass for all of it.
 func TestRangeWithoutSize(t *testing.T) {
-	ranged := func(header, body string) answer {
-		return answer{http.StatusPartialContent, http.Header{"Content-Range": {header}}, []byte(body)}
+	ranged := func(header, body string) reply {
+		return reply{http.StatusPartialContent, http.Header{"Content-Range": {header}, "Etag": {`"tag"`}}, []byte(body)}
 	}
-	whole := answer{http.StatusOK, nil, []byte("abcdefgh")}
+	whole := reply{http.StatusOK, http.Header{"Etag": {`"tag"`}}, []byte("abcdefgh")}
 	for what, c := range map[string]struct {
-		all  []answer
+		all  []reply
 		want string
 	}{
-		"a server that tells the size of no range": {[]answer{ranged("bytes 0-3/*", "abcd"), whole}, "abcdefgh"},
-		"a server that tells it never":             {[]answer{ranged("bytes 0-3/*", "abcd")}, ""},
+		"a server that tells the size of no range": {[]reply{ranged("bytes 0-3/*", "abcd"), whole}, "abcdefgh"},
+		"a server that tells it never":             {[]reply{ranged("bytes 0-3/*", "abcd")}, ""},
 	} {
 		server := &answers{all: c.all}
 		object, err := server.store().GetObject(t.Context(), "bucket", "key")
@@ -91,7 +91,7 @@ func TestRangeWithoutSize(t *testing.T) {
 // The page of a proxy must not pass for an empty bucket.
 func TestNoList(t *testing.T) {
 	for _, body := range []string{"", "<html><body>welcome</body></html>", "<Result/>"} {
-		store := (&answers{all: []answer{{status: http.StatusOK, body: []byte(body)}}}).store()
+		store := (&answers{all: []reply{{status: http.StatusOK, body: []byte(body)}}}).store()
 		if keys, err := store.ListObjects(t.Context(), "bucket", ""); err == nil {
 			t.Errorf("%q: listed %q", body, keys)
 		}

@@ -459,7 +459,7 @@ users: [{name: u, user: {token: %s}}]
 		t.Errorf("Init again: %v, %d requests", err, len(asked)-before)
 	}
 	for ref, want := range map[string]string{
-		"keys/short": "2 bytes", "keys/none": "no key none", "absent/k": "not found",
+		"keys/short": "2 bytes", "keys/none": "no key none", "absent/k": `secrets "absent" missing`,
 	} {
 		err := s3.New(slog.New(slog.DiscardHandler)).Init(context.Background(), s.with("customerKeyEncryptionSecret", ref))
 		if !s3.CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), want) {

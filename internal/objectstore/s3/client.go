@@ -20,14 +20,17 @@ func clientOptions(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	o.ContinueHeaderThresholdBytes = -1
-	o.HTTPClient = awsaccess.Guarded(o.HTTPClient)
+	o.HTTPClient = verified{awsaccess.Guarded(o.HTTPClient)}
 	if o.RetryMaxAttempts == 0 {
 		o.RetryMaxAttempts = awsaccess.MaxAttempts
 	}
 	if o.RetryMode != aws.RetryModeAdaptive {
 		o.Retryer = awsaccess.NewRetryer(o.RetryMaxAttempts)
 	}
-	o.APIOptions = append(o.APIOptions, setPayloadHash)
+	if r, ok := o.Retryer.(aws.RetryerV2); ok {
+		o.Retryer = retryer{r}
+	}
+	o.APIOptions = append(o.APIOptions, setPayloadHash, lastAnswer)
 }
 
 // newClient returns a client for the endpoint, "" for AWS or what the environment

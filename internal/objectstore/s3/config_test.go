@@ -236,20 +236,3 @@ func FuzzSecretKey(f *testing.F) {
 		}
 	})
 }
-
-func TestContentRange(t *testing.T) {
-	for in, want := range map[string][2]int64{
-		"bytes 0-8388607/268435456": {0, 268435456},
-		"bytes 5-9/*":               {5, -1},
-		"bytes 0-0/1":               {0, 1},
-	} {
-		if offset, size, err := parseContentRange(in); err != nil || offset != want[0] || size != want[1] {
-			t.Errorf("%s: %d of %d, %v", in, offset, size, err)
-		}
-	}
-	for _, in := range []string{"", "bytes", "bytes 0-1", "bytes a-b/c", "bytes */5", "bytes -1-2/3", "0/1"} {
-		if offset, size, err := parseContentRange(in); err == nil {
-			t.Errorf("%q gives %d of %d", in, offset, size)
-		}
-	}
-}

@@ -2,16 +2,16 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 )
 
@@ -28,7 +28,8 @@ type download struct {
 	bucket, key string
 }
 
-// open implements transfer.Open.
+// open implements transfer.Open. A server that cannot tell which range it sent is
+// asked for the whole object.
 func (d *download) open(ctx context.Context, r transfer.Range, version string) (*transfer.Body, error) {
 	input := &s3.GetObjectInput{
 		Bucket:               &d.bucket,
@@ -39,60 +40,51 @@ func (d *download) open(ctx context.Context, r transfer.Range, version string) (
 		SSECustomerKey:       d.encryption.customer.key,
 		SSECustomerKeyMD5:    d.encryption.customer.md5,
 	}
-	out, err := d.client.GetObject(ctx, input)
-	sizeless := err == nil && strings.HasSuffix(aws.ToString(out.ContentRange), "/*")
-	if r.Offset == 0 && (sizeless || awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable) {
-		// An empty object has no range, and the first range of an object of unknown
-		// size may be a part of it.
-		if sizeless {
-			out.Body.Close()
-		}
+	body, err := d.get(ctx, input, func(head answer.Head, content io.ReadCloser) (*transfer.Body, error) {
+		return head.Range(r, content)
+	})
+	unsatisfiable := awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable
+	// An empty object has no range.
+	if errors.Is(err, answer.ErrRangeUnknown) || unsatisfiable && r.Offset == 0 {
 		input.Range = nil
-		out, err = d.client.GetObject(ctx, input)
+		body, err = d.get(ctx, input, func(head answer.Head, content io.ReadCloser) (*transfer.Body, error) {
+			var stat *answer.Head
+			if head.NeedsStat() {
+				properties, err := d.location.head(ctx, d.bucket, d.key)
+				if err != nil {
+					_ = content.Close()
+					return nil, err
+				}
+				stat = &properties
+			}
+			return head.Whole(content, stat)
+		})
+		unsatisfiable = false
 	}
-	switch {
-	case awsaccess.Status(err) == http.StatusPreconditionFailed, r.Offset > 0 && awsaccess.Status(err) == http.StatusRequestedRangeNotSatisfiable:
+	if awsaccess.Status(err) == http.StatusPreconditionFailed || unsatisfiable {
 		return nil, transfer.ErrChanged
-	case err != nil:
-		return nil, err
 	}
-	body := &transfer.Body{ReadCloser: out.Body, Version: aws.ToString(out.ETag)}
-	if out.ContentRange == nil {
-		body.Whole, body.Size = true, -1
-		if out.ContentLength != nil {
-			body.Size = *out.ContentLength
-		}
-		return body, nil
-	}
-	if body.Offset, body.Size, err = parseContentRange(*out.ContentRange); err != nil {
-		out.Body.Close()
-		return nil, err
-	}
-	return body, nil
+	return body, err
 }
 
-// parseContentRange reads the first byte and the object's size, -1 for *, from
-// "bytes 0-8388607/268435456".
-func parseContentRange(s string) (offset, size int64, err error) {
-	span, total, ok := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
-	first, _, dash := strings.Cut(span, "-")
-	offset, err = strconv.ParseInt(first, 10, 64)
-	size = -1
-	if err == nil && total != "*" {
-		size, err = strconv.ParseInt(total, 10, 64)
+// get sends a request and makes a body of the answer.
+func (d *download) get(ctx context.Context, input *s3.GetObjectInput,
+	bodyOf func(answer.Head, io.ReadCloser) (*transfer.Body, error),
+) (*transfer.Body, error) {
+	out, err := d.client.GetObject(ctx, input)
+	if err != nil {
+		return nil, err
 	}
-	if err != nil || !ok || !dash || offset < 0 || size < -1 {
-		return 0, 0, fmt.Errorf("the server sent the Content-Range %q", s)
+	head := headOf(out.ResultMetadata)
+	if !isObject(head) {
+		_ = out.Body.Close()
+		return nil, errNoETag
 	}
-	return offset, size, nil
+	return bodyOf(head, out.Body)
 }
 
 func (d *download) explain(err error) error {
-	err = d.location.explain("error getting object "+d.key, err)
-	if CodeNoSuchKey.Is(err) {
-		return absent{err}
-	}
-	return err
+	return d.location.explain("error getting object "+d.key, absentIf404(err))
 }
 
 // reader explains the errors of the object's body.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -86,6 +87,16 @@ var (
 		Meaning: "The server received other bytes than were sent, and refused them.",
 		Fix:     "try again; if it happens again, look for a proxy that changes requests and for faulty memory or network hardware",
 	}
+	CodeNotStore = fault.Code{
+		ID:      "S3_FOREIGN_ANSWER",
+		Meaning: "Something that is no S3 server answered: a proxy, an ingress, a login page or a web console.",
+		Fix:     "give the address of the S3 server itself in s3Url, and look at what stands between Velero and the store",
+	}
+	CodeFalseAnswer = fault.Code{
+		ID:      "S3_FALSE_ANSWER",
+		Meaning: "The answer of the server contradicts itself or the request, so its content cannot be trusted.",
+		Fix:     "look for a proxy or a cache that changes answers between Velero and the store, and update the store if there is none",
+	}
 	CodeTooLarge = fault.Code{
 		ID:      "S3_OBJECT_TOO_LARGE",
 		Meaning: "The object needs more parts than S3 allows.",
@@ -96,7 +107,7 @@ var (
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeNotReady, CodeCustomerKey, CodeRegionUnknown, CodeWrongRegion, CodeNoSuchBucket, CodeNoSuchKey, CodeAccessDenied,
-	CodeKMS, CodeEncryption, CodeStorageFull, CodeBusy, CodeArchived, CodeChanged, CodeDamaged, CodeTooLarge,
+	CodeKMS, CodeEncryption, CodeStorageFull, CodeBusy, CodeArchived, CodeChanged, CodeDamaged, CodeNotStore, CodeFalseAnswer, CodeTooLarge,
 }
 
 // apiCodes maps what S3 and its relatives answer, besides what package awsaccess
@@ -136,20 +147,15 @@ var apiCodes = map[string]fault.Code{
 	"ServerSideEncryptionConfigurationNotFoundError": CodeEncryption,
 }
 
-// absent is the error for an object that does not exist.
-type absent struct{ error }
-
-// Is makes it fs.ErrNotExist.
-func (absent) Is(target error) bool { return target == fs.ErrNotExist }
-
-// Unwrap returns what the server answered.
-func (e absent) Unwrap() error { return e.error }
-
 // explain returns err as an error that says what failed and what to do.
 func (l *location) explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	return answer.Reword(l.explained(what, err))
+}
+
+func (l *location) explained(what string, err error) error {
 	var source *transfer.SourceError
 	if errors.As(err, &source) {
 		return fmt.Errorf("%s: %w", what, source.Err)
@@ -159,17 +165,45 @@ func (l *location) explain(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, known)
 	}
 	f := &fault.Error{What: what, Err: awsaccess.Plain(err)}
+	page := pageOf(err)
 	switch api := awsaccess.Answer(err); {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Code, f.Err = CodeNoSuchKey, answer.Absent(f.Err)
+	case page != nil:
+		f.Code, f.Err, f.Fix = CodeNotStore, page, page.Fix(l.endpointKey(), l.pool.Size())
 	case errors.Is(err, transfer.ErrChanged):
 		f.Code = CodeChanged
 	case errors.Is(err, transfer.ErrTooLarge):
 		f.Code = CodeTooLarge
+	case isFalse(err):
+		f.Code = CodeFalseAnswer
 	case api != nil:
 		f.Code, f.Fix = l.classify(err, api)
 	default:
 		return awsaccess.Fault(what, err)
 	}
 	return f
+}
+
+// isFalse reports whether the server broke a rule with its answer.
+func isFalse(err error) bool {
+	for _, rule := range []error{
+		answer.ErrRangeUnknown, answer.ErrRangeWrong, answer.ErrLengthUnknown, answer.ErrEncoded, errNoETag, errNoProgress, errOtherList,
+	} {
+		if errors.Is(err, rule) {
+			return true
+		}
+	}
+	return false
+}
+
+// endpointKey returns the config key that has the address of the store, or "" if
+// it is AWS.
+func (l *location) endpointKey() string {
+	if l.settings.endpoint == "" {
+		return ""
+	}
+	return "s3Url"
 }
 
 // classify finds the code and, where the configuration matters, the fix for an

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -8,7 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"hash/crc32"
 	"hash/crc64"
 	"log/slog"
@@ -17,9 +18,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 )
@@ -32,6 +33,14 @@ type checksumMode struct {
 	md5       bool   // also send Content-MD5
 	fixed     bool   // asked for by the configuration, so never replaced
 	signed    bool   // sign the payload as well
+	once      bool   // do not repeat the request
+}
+
+// options are those of the request.
+func (m checksumMode) options(o *s3.Options) {
+	if m.once {
+		o.Retryer = aws.NopRetryer{}
+	}
 }
 
 // checksums are the values for one body, in the form of the headers. At most one
@@ -93,12 +102,40 @@ func (s checksums) context(ctx context.Context) context.Context {
 	return withPayloadHash(ctx, s.payloadHash)
 }
 
-// integrity chooses the mode of each upload and remembers what the server takes.
+// combined returns the checksum of an object as S3 makes it of the checksums of
+// its parts, or "" if it does not:
+//
+//	BWJ6dg==-2
+func combined(algorithm string, parts []types.CompletedPart) string {
+	var all []byte
+	for _, part := range parts {
+		value := cmp.Or(part.ChecksumCRC32, part.ChecksumCRC32C, part.ChecksumSHA1, part.ChecksumSHA256)
+		sum, err := base64.StdEncoding.DecodeString(aws.ToString(value))
+		if err != nil || len(sum) == 0 {
+			return ""
+		}
+		all = append(all, sum...)
+	}
+	s := checksumMode{algorithm: algorithm}.sums(all, true)
+	value := cmp.Or(s.crc32, s.crc32c, s.sha1, s.sha256)
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s-%d", *value, len(parts))
+}
+
+// integrity chooses the mode of each request and remembers what the server takes.
 // It is safe for concurrent use.
 type integrity struct {
 	mode      atomic.Pointer[checksumMode]
 	confirmed atomic.Bool // the server has shown that it knows checksum headers
 	log       *slog.Logger
+
+	// An upload in parts has an integrity of its own, with the mode that it began
+	// with: a part without the checksum that the upload was begun with makes the
+	// upload fail, or leaves the part without protection.
+	whole    *integrity  // of whole objects, nil in whole itself
+	accepted atomic.Bool // a part was accepted with its checksum
 }
 
 func newIntegrity(mode checksumMode, log *slog.Logger) *integrity {
@@ -107,12 +144,25 @@ func newIntegrity(mode checksumMode, log *slog.Logger) *integrity {
 	return i
 }
 
+// forParts returns the integrity of an upload that was begun in the given mode.
+func (i *integrity) forParts(mode checksumMode) *integrity {
+	mode.once = false
+	parts := newIntegrity(mode, i.log)
+	parts.whole = i
+	parts.confirmed.Store(i.confirmed.Load())
+	return parts
+}
+
 // confirm notes whether an answer shows that the server knows checksum headers.
 // Until one does the payload is signed as well: servers that do not know the
 // headers ignore them.
 func (i *integrity) confirm(known bool) {
-	if known {
-		i.confirmed.Store(true)
+	if !known {
+		return
+	}
+	i.confirmed.Store(true)
+	if i.whole != nil {
+		i.whole.confirmed.Store(true)
 	}
 }
 
@@ -123,20 +173,40 @@ func (i *integrity) send(request func(checksumMode) error) error {
 	mode := *current
 	mode.signed = !i.confirmed.Load()
 	refusal := request(mode)
+	if isDamaged(refusal) && i.confirmed.Load() {
+		// The server knows checksums, and this body was damaged on its way.
+		refusal = request(mode)
+	}
 	for err := refusal; err != nil; {
-		next, ok := mode.fallback(err)
+		next, ok := i.fallback(mode, err)
 		if !ok {
 			return refusal
 		}
 		mode = next
-		if err = request(mode); err == nil && i.mode.CompareAndSwap(current, &mode) {
-			i.explain(*current, mode, refusal)
-		}
-		if err == nil {
+		if err = request(mode); err == nil {
+			i.keep(current, mode, refusal)
 			return nil
 		}
 	}
+	if i.whole != nil && mode.algorithm != "" {
+		i.accepted.Store(true)
+	}
 	return nil
+}
+
+// keep remembers a mode that the server takes in place of the current one.
+func (i *integrity) keep(current *checksumMode, mode checksumMode, refusal error) {
+	mode.once = false
+	if !i.mode.CompareAndSwap(current, &mode) {
+		return
+	}
+	if i.whole == nil {
+		i.explain(*current, mode, refusal)
+		return
+	}
+	if whole := i.whole.mode.Load(); whole.algorithm == current.algorithm && whole.md5 == current.md5 {
+		i.whole.keep(whole, mode, refusal)
+	}
 }
 
 // explain tells what to set so that the detour is not needed again.
@@ -151,16 +221,31 @@ func (i *integrity) explain(from, to checksumMode, refusal error) {
 }
 
 // fallback returns the mode to try after err.
-func (m checksumMode) fallback(err error) (checksumMode, bool) {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
+func (i *integrity) fallback(m checksumMode, err error) (checksumMode, bool) {
+	if awsaccess.Answer(err) == nil && pageOf(err) == nil {
 		return m, false
 	}
-	if !m.md5 && strings.Contains(api.ErrorMessage(), "Content-MD5") {
+	if !m.md5 && strings.Contains(errorMessage(err), "Content-MD5") {
 		m.md5 = true
 		return m, true
 	}
-	if m.fixed || m.algorithm == "" || !refusesChecksum(err, api.ErrorCode()) {
+	if m.fixed || m.algorithm == "" || i.accepted.Load() {
+		return m, false
+	}
+	switch status := awsaccess.Status(err); {
+	case isDamaged(err):
+		// Some servers say so of each body with a header that they do not know.
+		if i.confirmed.Load() {
+			return m, false
+		}
+	case status == http.StatusInternalServerError:
+		// Some servers fail over a header that they do not know. By now they have
+		// failed several times.
+		if i.confirmed.Load() {
+			return m, false
+		}
+		m.once = true
+	case (status < 400 || status >= 500) && status != http.StatusNotImplemented, !slices.Contains(checksumRefusals, errorCode(err)):
 		return m, false
 	}
 	m.algorithm = ""
@@ -169,17 +254,11 @@ func (m checksumMode) fallback(err error) (checksumMode, bool) {
 
 // checksumRefusals are the codes with which servers answer a checksum header that
 // they do not know.
-var checksumRefusals = []string{"InvalidArgument", "InvalidRequest", "BadRequest", "NotImplemented", "XAmzContentSHA256Mismatch"}
+var checksumRefusals = []string{"InvalidArgument", "InvalidRequest", "BadRequest", "NotImplemented"}
 
-func refusesChecksum(err error, code string) bool {
-	var resp *awshttp.ResponseError
-	if !errors.As(err, &resp) {
-		return false
-	}
-	status := resp.HTTPStatusCode()
-	clientError := status >= 400 && status < 500 || status == http.StatusNotImplemented
-	return clientError && slices.Contains(checksumRefusals, code)
-}
+// isDamaged reports whether the server received other bytes than the payload's
+// hash in the signature was made of.
+func isDamaged(err error) bool { return errorCode(err) == "XAmzContentSHA256Mismatch" }
 
 // sdkAlgorithm returns the value for the start of a multipart upload.
 func (m checksumMode) sdkAlgorithm() types.ChecksumAlgorithm {

@@ -3,14 +3,14 @@ package s3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // ListCommonPrefixes implements sdk.ObjectStore.
@@ -102,15 +102,13 @@ func (l *location) eachPage(ctx context.Context, q query, use func(page) bool) e
 	return err
 }
 
-// errNoProgress says that a server claims to have more and does not get there.
+// errNoProgress reports a server that claims that a list goes on and does not
+// continue it.
 var errNoProgress = errors.New("the server says that the list goes on, but does not continue it")
 
-// errNoList says that an answer is none. The page of a proxy must not pass for an
-// empty bucket: Velero removes its record of backups that are not listed.
-var errNoList = &fault.Error{
-	What: "the server answered the request for a list with something else",
-	Fix:  "check that s3Url is the address of an S3 server, and not of its console or of a proxy",
-}
+// errOtherList reports a list with other objects than were asked for, as caches
+// send that do not look at the query. Velero deletes what is listed.
+var errOtherList = errors.New("the server sent the list of something else than was asked for")
 
 // maxIdlePages is how many pages in a row may bring nothing new. Servers send some
 // while they skip what was deleted.
@@ -149,10 +147,7 @@ func (l *location) listV2(ctx context.Context, q query, token string) (page, err
 	if err != nil {
 		return page{}, err
 	}
-	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
-		return page{}, errNoList
-	}
-	return newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextContinuationToken)), nil
+	return newPage(q, out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextContinuationToken))
 }
 
 // listV1 continues behind the last name of a page when the server does not say
@@ -167,10 +162,10 @@ func (l *location) listV1(ctx context.Context, q query, marker string) (page, er
 	if err != nil {
 		return page{}, err
 	}
-	if out.Name == nil && out.IsTruncated == nil && len(out.Contents)+len(out.CommonPrefixes) == 0 {
-		return page{}, errNoList
+	p, err := newPage(q, out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
+	if err != nil {
+		return page{}, err
 	}
-	p := newPage(out.Contents, out.CommonPrefixes, out.IsTruncated, aws.ToString(out.NextMarker))
 	if p.more && p.next == "" {
 		for _, name := range append(p.keys(), p.prefixes...) {
 			p.next = max(p.next, name)
@@ -197,17 +192,45 @@ func (p page) differs(last page) bool {
 	return !empty && !(slices.Equal(p.keys(), last.keys()) && slices.Equal(p.prefixes, last.prefixes))
 }
 
-func newPage(contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) page {
-	p := page{more: aws.ToBool(more), next: next}
+// newPage makes a page of an answer. Servers that do not know delimiters list all
+// objects below the prefix, so that the common prefixes are found in their keys.
+func newPage(q query, contents []types.Object, prefixes []types.CommonPrefix, more *bool, next string) (page, error) {
+	p := page{next: next, more: next != ""}
+	if more != nil {
+		p.more = *more
+	}
 	for _, o := range contents {
-		if o.Key != nil {
-			p.objects = append(p.objects, Object{Key: *o.Key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
+		if o.Key == nil {
+			continue
 		}
+		rest, ok := strings.CutPrefix(*o.Key, q.prefix)
+		if !ok {
+			return page{}, fmt.Errorf("%w: key %q, which does not begin with %q", errOtherList, *o.Key, q.prefix)
+		}
+		if q.delimiter != "" {
+			if folder, _, ok := strings.Cut(rest, q.delimiter); ok {
+				p.addPrefix(q.prefix + folder + q.delimiter)
+				continue
+			}
+		}
+		p.objects = append(p.objects, Object{Key: *o.Key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
 	}
 	for _, c := range prefixes {
-		if c.Prefix != nil {
-			p.prefixes = append(p.prefixes, *c.Prefix)
+		if c.Prefix == nil {
+			continue
 		}
+		folder, ok := strings.CutPrefix(*c.Prefix, q.prefix)
+		if !ok || folder == "" || q.delimiter == "" || !strings.HasSuffix(folder, q.delimiter) {
+			return page{}, fmt.Errorf("%w: common prefix %q below %q", errOtherList, *c.Prefix, q.prefix)
+		}
+		p.prefixes = append(p.prefixes, *c.Prefix)
 	}
-	return p
+	return p, nil
+}
+
+// addPrefix adds a prefix that may be there already.
+func (p *page) addPrefix(prefix string) {
+	if len(p.prefixes) == 0 || p.prefixes[len(p.prefixes)-1] != prefix {
+		p.prefixes = append(p.prefixes, prefix)
+	}
 }

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -43,18 +43,24 @@ func (s *Store) Stat(ctx context.Context, bucket, key string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	out, err := l.head(ctx, bucket, key)
-	switch {
-	case err != nil:
+	head, err := l.head(ctx, bucket, key)
+	if err != nil {
 		return Object{}, err
-	case out.ContentLength == nil:
-		return Object{}, &fault.Error{What: "error finding the size of object " + key, Err: errors.New("the server did not say it")}
 	}
-	return Object{Key: key, Size: *out.ContentLength, Modified: aws.ToTime(out.LastModified)}, nil
+	if head.NeedsStat() {
+		// The length could be that of a compressed form. A list tells the truth.
+		return l.listed(ctx, bucket, key)
+	}
+	modified, err := http.ParseTime(head.Header.Get("Last-Modified"))
+	if err != nil {
+		return Object{}, l.explain("error finding the age of object "+key, err)
+	}
+	return Object{Key: key, Size: head.Length, Modified: modified}, nil
 }
 
 // head asks for the properties of an object.
-func (l *location) head(ctx context.Context, bucket, key string) (*s3.HeadObjectOutput, error) {
+func (l *location) head(ctx context.Context, bucket, key string) (answer.Head, error) {
+	what := "error checking whether object " + key + " exists"
 	out, err := l.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket:               &bucket,
 		Key:                  &key,
@@ -62,14 +68,68 @@ func (l *location) head(ctx context.Context, bucket, key string) (*s3.HeadObject
 		SSECustomerKey:       l.encryption.customer.key,
 		SSECustomerKeyMD5:    l.encryption.customer.md5,
 	})
-	if err == nil {
-		return out, nil
+	if err != nil {
+		return answer.Head{}, l.explain(what, absentIf404(err))
 	}
-	explained := l.explain("error checking whether object "+key+" exists", err)
-	if awsaccess.Status(err) == http.StatusNotFound {
-		return nil, absent{explained}
+	head := headOf(out.ResultMetadata)
+	if !isObject(head) {
+		return answer.Head{}, l.explain(what, errNoETag)
 	}
-	return nil, explained
+	return head, nil
+}
+
+// listed looks for one object in a list. The error for an object that is not
+// there is fs.ErrNotExist.
+func (l *location) listed(ctx context.Context, bucket, key string) (Object, error) {
+	var found *Object
+	err := l.eachPage(ctx, query{bucket: bucket, prefix: key}, func(p page) bool {
+		for _, o := range p.objects {
+			if o.Key == key {
+				found = &o
+			}
+		}
+		return found == nil
+	})
+	if err == nil && found == nil {
+		err = answer.Absent(errors.New("it is not in the list of objects"))
+	}
+	if err != nil {
+		return Object{}, l.explain("error looking for object "+key, err)
+	}
+	return *found, nil
+}
+
+// absentIf404 makes the answer of a store that an object does not exist
+// fs.ErrNotExist. The page of a proxy, and the status 404 for a bucket or for an
+// encryption key, do not mean that.
+func absentIf404(err error) error {
+	if awsaccess.Status(err) != http.StatusNotFound || pageOf(err) != nil {
+		return err
+	}
+	switch errorCode(err) {
+	case "NoSuchKey", "NoSuchVersion", "NotFound", "UnknownError", "":
+		return answer.Absent(err)
+	}
+	return err
+}
+
+// errorCode returns the code in the server's answer, "NoSuchKey" for example, or
+// "" if it has none.
+func errorCode(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return ""
+	}
+	return api.ErrorCode()
+}
+
+// errorMessage returns the message in the server's answer, or "".
+func errorMessage(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return ""
+	}
+	return api.ErrorMessage()
 }
 
 // DeleteObject implements sdk.ObjectStore.
@@ -81,11 +141,21 @@ func (s *Store) DeleteObject(ctx context.Context, bucket, key string) error {
 	return l.explain("error deleting object "+key, l.delete(ctx, bucket, key))
 }
 
-// delete deletes an object, or finds it gone.
+// delete deletes an object, or finds it gone. Some servers answer 404 for an
+// object that is not there, and not all with S3's code.
 func (l *location) delete(ctx context.Context, bucket, key string) error {
 	_, err := l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NoSuchKey" {
+	if awsaccess.Status(err) != http.StatusNotFound {
+		return err
+	}
+	switch errorCode(err) {
+	case "NoSuchKey":
+		return nil
+	case "NoSuchBucket":
+		return err
+	}
+	// It can also be the answer of a proxy that does not know the store.
+	if _, listErr := l.listed(ctx, bucket, key); errors.Is(listErr, fs.ErrNotExist) {
 		return nil
 	}
 	return err

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
@@ -74,11 +75,12 @@ type location struct {
 	fingerprint [sha256.Size]byte
 	log         *slog.Logger
 
-	region  string
-	tls     bool
-	cfg     aws.Config
-	client  *s3.Client
-	presign *s3.PresignClient
+	settings settings
+	region   string
+	tls      bool
+	cfg      aws.Config
+	client   *s3.Client
+	presign  *s3.PresignClient
 
 	encryption   encryption
 	tagging      *string
@@ -94,6 +96,10 @@ type location struct {
 // is checked first. With the configuration and the files that it had before it
 // returns at once.
 func (s *Store) Init(ctx context.Context, configuration map[string]string) error {
+	return answer.Reword(s.initialize(ctx, configuration))
+}
+
+func (s *Store) initialize(ctx context.Context, configuration map[string]string) error {
 	s.init.Lock()
 	defer s.init.Unlock()
 	p, err := s.prepare(ctx, configuration)
@@ -218,6 +224,7 @@ func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location
 	l := &location{
 		fingerprint:  p.fingerprint,
 		log:          s.log,
+		settings:     set,
 		region:       cfg.Region,
 		cfg:          cfg,
 		client:       newClient(cfg, set.endpoint, set.pathStyle),

@@ -8,15 +8,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
+	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 )
 
 // Limits of the S3 API for multipart uploads.
@@ -36,7 +39,7 @@ type upload struct {
 	*location
 	bucket, key string
 	id          *string
-	mode        checksumMode // that the multipart upload was begun with
+	parts       *integrity // of the parts: an upload keeps the mode that it began with
 }
 
 // Put implements transfer.Target.
@@ -62,12 +65,34 @@ func (u *upload) Put(ctx context.Context, body []byte) error {
 			SSECustomerAlgorithm: u.encryption.customer.algorithm,
 			SSECustomerKey:       u.encryption.customer.key,
 			SSECustomerKeyMD5:    u.encryption.customer.md5,
-		})
+		}, mode.options)
+		if err == nil && answer.ETag(aws.ToString(out.ETag)) == "" {
+			return u.verify(ctx, body)
+		}
 		if err == nil {
 			u.integrity.confirm(cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256) != nil)
 		}
 		return err
 	})
+}
+
+// verify reads back an object whose upload was answered without an ETag: a proxy
+// may have answered in the place of the store.
+func (u *upload) verify(ctx context.Context, body []byte) error {
+	d := &download{location: u.location, bucket: u.bucket, key: u.key}
+	stored, err := d.open(ctx, transfer.Range{Length: int64(max(len(body), 1))}, "")
+	if err != nil {
+		return errors.Join(errNoETag, err)
+	}
+	defer stored.Close()
+	content, err := io.ReadAll(io.LimitReader(stored, int64(len(body))+1))
+	if err != nil {
+		return errors.Join(errNoETag, err)
+	}
+	if stored.Size >= 0 && stored.Size != int64(len(body)) || !bytes.Equal(content, body) {
+		return fmt.Errorf("%w, and the object is not the one that was sent", errNoETag)
+	}
+	return nil
 }
 
 // Begin implements transfer.Target.
@@ -86,24 +111,27 @@ func (u *upload) Begin(ctx context.Context) error {
 			SSECustomerAlgorithm: u.encryption.customer.algorithm,
 			SSECustomerKey:       u.encryption.customer.key,
 			SSECustomerKeyMD5:    u.encryption.customer.md5,
-		})
+		}, mode.options)
 		if err != nil {
 			return err
 		}
 		if aws.ToString(out.UploadId) == "" {
-			return errors.New("the server began a multipart upload without an upload id")
+			return errNoUploadID
 		}
-		u.id, u.mode = out.UploadId, mode
 		u.integrity.confirm(out.ChecksumAlgorithm != "")
+		u.id, u.parts = out.UploadId, u.integrity.forParts(mode)
 		return nil
 	})
 }
+
+// errNoUploadID reports an upload that cannot be continued.
+var errNoUploadID = errors.New("the server began a multipart upload without an upload id")
 
 // Part implements transfer.Target.
 func (u *upload) Part(ctx context.Context, n int, body []byte) (types.CompletedPart, error) {
 	number := aws.Int32(int32(n))
 	var part types.CompletedPart
-	err := u.integrity.send(func(mode checksumMode) error {
+	err := u.parts.send(func(mode checksumMode) error {
 		sums := mode.sums(body, u.tls)
 		out, err := u.client.UploadPart(sums.context(ctx), &s3.UploadPartInput{
 			Bucket:               &u.bucket,
@@ -120,14 +148,18 @@ func (u *upload) Part(ctx context.Context, n int, body []byte) (types.CompletedP
 			SSECustomerAlgorithm: u.encryption.customer.algorithm,
 			SSECustomerKey:       u.encryption.customer.key,
 			SSECustomerKeyMD5:    u.encryption.customer.md5,
-		})
+		}, mode.options)
 		if err != nil {
 			return err
 		}
-		u.integrity.confirm(cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256) != nil)
+		etag := answer.ETag(aws.ToString(out.ETag))
+		if etag == "" {
+			return errNoETag // the part is stored under its number, or not at all
+		}
+		u.parts.confirm(cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256) != nil)
 		part = types.CompletedPart{
 			PartNumber:        number,
-			ETag:              out.ETag,
+			ETag:              &etag,
 			ChecksumCRC32:     sums.crc32,
 			ChecksumCRC32C:    sums.crc32c,
 			ChecksumCRC64NVME: sums.crc64nvme,
@@ -139,7 +171,16 @@ func (u *upload) Part(ctx context.Context, n int, body []byte) (types.CompletedP
 	return part, err
 }
 
-// Commit implements transfer.Target.
+// How often an upload is completed whose result is not known, and the pause
+// before each further attempt.
+const (
+	commitTries = 4
+	commitPause = time.Second
+)
+
+// Commit implements transfer.Target. S3 sends status 200 before the object is
+// there and the result last, so only the result with its ETag is a success. When
+// it does not arrive the object itself shows whether it is there.
 func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error {
 	input := &s3.CompleteMultipartUploadInput{
 		Bucket:          &u.bucket,
@@ -147,34 +188,87 @@ func (u *upload) Commit(ctx context.Context, parts []types.CompletedPart) error 
 		UploadId:        u.id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	}
-	if u.mode.algorithm != "" {
+	if u.parts.mode.Load().algorithm != "" {
 		// A server can verify the parts' checksums only with the key.
 		input.SSECustomerAlgorithm = u.encryption.customer.algorithm
 		input.SSECustomerKey = u.encryption.customer.key
 		input.SSECustomerKeyMD5 = u.encryption.customer.md5
+	} else {
+		for i := range parts {
+			parts[i] = types.CompletedPart{PartNumber: parts[i].PartNumber, ETag: parts[i].ETag}
+		}
 	}
-	_, err := u.client.CompleteMultipartUpload(ctx, input)
-	if isNoSuchUpload(err) && u.isStored(ctx, parts) {
-		return nil // the answer to the first attempt was lost
+	for try := 1; ; try++ {
+		out, err := u.client.CompleteMultipartUpload(ctx, input)
+		if err == nil {
+			if answer.ETag(aws.ToString(out.ETag)) != "" {
+				return nil
+			}
+			err = errNoETag
+		}
+		again := false // the request may not have reached the server
+		switch api := awsaccess.Answer(err); {
+		case isNoSuchUpload(err), awsaccess.Status(err) >= http.StatusInternalServerError:
+			// The answer to an earlier attempt was lost.
+		case api != nil, awsaccess.AboutCredentials(err):
+			return err
+		case errors.Is(err, errNoETag), pageOf(err) != nil:
+			again = try < commitTries
+		}
+		if u.isStored(ctx, parts) {
+			return nil
+		}
+		if !again {
+			return err
+		}
+		select {
+		case <-time.After(commitPause):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return err
 }
 
-// isStored reports whether the object is the one that the parts make up. The
-// entity tags of parts are their MD5 sums, and that of the object is made of
-// them; where it is not, nothing is known.
+// isStored reports whether the object is the one that the parts make up. Its
+// entity tag is made of those of the parts if they are their MD5 sums. With
+// encryption they are not; then its checksum is made of those of the parts.
 func (u *upload) isStored(ctx context.Context, parts []types.CompletedPart) bool {
+	input := &s3.HeadObjectInput{
+		Bucket:               &u.bucket,
+		Key:                  &u.key,
+		SSECustomerAlgorithm: u.encryption.customer.algorithm,
+		SSECustomerKey:       u.encryption.customer.key,
+		SSECustomerKeyMD5:    u.encryption.customer.md5,
+	}
+	sum := combined(u.parts.mode.Load().algorithm, parts)
+	if sum != "" {
+		input.ChecksumMode = types.ChecksumModeEnabled
+	}
+	out, err := u.client.HeadObject(ctx, input)
+	if err != nil {
+		return false
+	}
+	if tag := combinedETag(parts); tag != "" && strings.Trim(answer.ETag(aws.ToString(out.ETag)), `"`) == tag {
+		return true
+	}
+	stored := cmp.Or(out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumSHA1, out.ChecksumSHA256)
+	return sum != "" && aws.ToString(stored) == sum
+}
+
+// combinedETag returns the entity tag of an object of several parts without its
+// quotes, or "" if the tags of the parts are no MD5 sums:
+//
+//	9b2cf535f27731c974343645a3985328-2
+func combinedETag(parts []types.CompletedPart) string {
 	var sums []byte
 	for _, part := range parts {
 		sum, err := hex.DecodeString(strings.Trim(aws.ToString(part.ETag), `"`))
 		if err != nil || len(sum) != md5.Size {
-			return false
+			return ""
 		}
 		sums = append(sums, sum...)
 	}
-	want := fmt.Sprintf("%x-%d", md5.Sum(sums), len(parts))
-	out, err := u.head(ctx, u.bucket, u.key)
-	return err == nil && strings.Trim(aws.ToString(out.ETag), `"`) == want
+	return fmt.Sprintf("%x-%d", md5.Sum(sums), len(parts))
 }
 
 // A server that is still storing a part when the upload is aborted may keep the
@@ -215,7 +309,4 @@ func (u *upload) abort(ctx context.Context) error {
 	}
 }
 
-func isNoSuchUpload(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload"
-}
+func isNoSuchUpload(err error) bool { return errorCode(err) == "NoSuchUpload" }
