@@ -1,14 +1,21 @@
 # Targets for people; `make help` lists them.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-PLUGINS := velero-plugin-for-aws velero-plugins
 ARCHES  := amd64 arm64 ppc64le s390x
 FUZZTIME ?= 1m
 SOAK ?= 1h
 
-# The sources of a binary: plugins/aws for velero-plugin-for-aws, and
-# plugins/openshift for velero-plugins.
-source = ./plugins/$(patsubst velero-plugin-for-%,%,$(patsubst velero-plugins,openshift,$(1)))
+# Each row has the name of a plugin's binary, a colon, and the folder below
+# plugins/ with its sources. Velero orders plugins by file name, so a binary has
+# the name of the plugin that it replaces.
+PLUGIN_FOLDERS := \
+	velero-plugin-for-aws:aws \
+	velero-plugins:openshift
+
+PLUGINS := $(foreach row,$(PLUGIN_FOLDERS),$(firstword $(subst :, ,$(row))))
+
+# $(call source,velero-plugins) is ./plugins/openshift.
+source = ./plugins/$(or $(patsubst $(1):%,%,$(filter $(1):%,$(PLUGIN_FOLDERS))),$(error PLUGIN_FOLDERS in the Makefile has no row for the binary $(1)))
 
 # grpcnotrace leaves out a package that keeps the linker from dropping dead code.
 GOBUILD = CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)'

@@ -89,8 +89,14 @@ func isHeavy(path string) bool {
 func forbidden(from, to string, test bool) string {
 	source, target := room(from), room(to)
 	switch {
-	case source == "" || target == "" || source == target || source == "test":
+	case source == "" || target == "":
 		return ""
+	case source == "test" && target == "test":
+		return betweenTests(ownPath(from), ownPath(to))
+	case source == "test":
+		return ""
+	case source == target:
+		return betweenProviders(ownPath(from), ownPath(to), test)
 	case strings.HasPrefix(target, "plugins/"):
 		return "nothing imports a plugin"
 	case source == "sdk":
@@ -102,16 +108,49 @@ func forbidden(from, to string, test bool) string {
 	case target == "examples":
 		return "nothing imports an example"
 	}
-	return ""
+	return betweenProviders(ownPath(from), ownPath(to), test)
+}
+
+// betweenTests returns the rule that keeps a package below test/ from importing
+// another one there, or "". A suite imports what serves the suites, and nothing
+// else imports a suite.
+func betweenTests(from, to string) string {
+	source, target := secondFolder(from), secondFolder(to)
+	switch {
+	case source == target, slices.Contains(servingTests, target):
+		return ""
+	case slices.Contains(servingTests, source):
+		return "what serves the suites imports no suite"
+	}
+	return "suites do not import each other; what both need belongs in test/support"
+}
+
+// servingTests are the folders below test/ that are no suites of tests.
+var servingTests = []string{"stack", "fakes", "support"}
+
+// secondFolder returns "e2e" for test/e2e/images.
+func secondFolder(path string) string {
+	parts := strings.Split(path, "/")
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
+}
+
+// ownPath returns the folder of a package of ours in the repository, such as
+// internal/kube, and "" for other packages.
+func ownPath(path string) string {
+	own, ok := strings.CutPrefix(path, modulePath+"/")
+	if !ok {
+		return ""
+	}
+	return own
 }
 
 // room returns the top folder of a package of ours, for a plugin together with
 // its own: sdk, internal, plugins/aws. It is empty for other packages.
 func room(path string) string {
-	path, ok := strings.CutPrefix(path, modulePath+"/")
-	if !ok {
-		return ""
-	}
+	path = ownPath(path)
 	parts := strings.Split(path, "/")
 	if parts[0] == "plugins" && len(parts) > 1 {
 		return parts[0] + "/" + parts[1]

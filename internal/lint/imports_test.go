@@ -33,6 +33,21 @@ func TestViolations(t *testing.T) {
 		{"sdk on apimachinery", goPackage{ImportPath: m + "sdk", Imports: []string{"k8s.io/apimachinery/pkg/api/errors"}}, ""},
 		{"sdk on the API types", goPackage{ImportPath: m + "sdk", Imports: []string{"k8s.io/api/core/v1"}}, "Kubernetes clients"},
 		{"test on all", goPackage{ImportPath: m + "test/e2e", Imports: own("plugins/aws", "internal/kube", "sdk")}, ""},
+		{"test on internal test", goPackage{ImportPath: m + "test/e2e/images", Imports: own("test/e2e/cases", "test/fakes/openshift", "test/support/host", "test/stack")}, ""},
+		{"suite on suite", goPackage{ImportPath: m + "test/e2e/images", XTestImports: own("test/faults/network")}, "suites do not import each other"},
+		{"fake on suite", goPackage{ImportPath: m + "test/fakes/aws", TestImports: own("test/compat")}, "imports no suite"},
+		{"contract's tests on provider", goPackage{ImportPath: m + "internal/objectstore", XTestImports: own("internal/objectstore/s3")}, ""},
+		{"store on contract, access and endpoint", goPackage{ImportPath: m + "internal/objectstore/azblob", Imports: own("internal/objectstore", "internal/azureaccess", "internal/endpoint")}, ""},
+		{"store on another cloud's store", goPackage{ImportPath: m + "internal/objectstore/azblob", Imports: own("internal/objectstore/s3")}, "what knows another"},
+		{"store's tests on another cloud's identities", goPackage{ImportPath: m + "internal/objectstore/gcs", TestImports: own("internal/azureaccess/arm")}, "what knows another"},
+		{"snapshotter on another cloud's identities", goPackage{ImportPath: m + "internal/snapshots/gcedisk", Imports: own("internal/awsaccess")}, "what knows another"},
+		{"plugin on another cloud's store", goPackage{ImportPath: m + "plugins/azure", Imports: own("internal/objectstore/s3")}, "what knows another"},
+		{"snapshotter on store", goPackage{ImportPath: m + "internal/snapshots/ebs", Imports: own("internal/objectstore/s3")}, "do not import each other"},
+		{"access on store", goPackage{ImportPath: m + "internal/awsaccess", Imports: own("internal/objectstore/s3")}, "neither stores nor snapshotters"},
+		{"endpoint on access", goPackage{ImportPath: m + "internal/endpoint/trust", Imports: own("internal/gcpaccess")}, "knows no cloud"},
+		{"choice of a store on all stores", goPackage{ImportPath: m + "internal/objectstore/open", Imports: own("internal/objectstore/s3", "internal/objectstore/azblob", "internal/objectstore/gcs")}, ""},
+		{"store on the choice of a store", goPackage{ImportPath: m + "internal/objectstore/gcs", Imports: own("internal/objectstore/open")}, "not the other way round"},
+		{"openshift on the choice of a store", goPackage{ImportPath: m + "plugins/openshift", Imports: own("internal/objectstore/open")}, ""},
 		{"example on internal", goPackage{ImportPath: m + "examples/fs", Imports: own("internal/transfer")}, "as vendors do"},
 		{"example on sdk", goPackage{ImportPath: m + "examples/fs", Imports: own("sdk")}, ""},
 	} {
@@ -40,6 +55,18 @@ func TestViolations(t *testing.T) {
 		if c.want == "" && got != nil || c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)) {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
+	}
+}
+
+// TestProvidersWithoutCloud finds packages that the rules for clouds would miss.
+func TestProvidersWithoutCloud(t *testing.T) {
+	var packages []goPackage
+	for _, path := range own("internal/awsaccess/trust", "internal/snapshots/ebs", "internal/snapshots", "internal/access", "internal/ibmaccess", "internal/snapshots/cinder", "internal/objectstore/open") {
+		packages = append(packages, goPackage{ImportPath: path})
+	}
+	got := providersWithoutCloud(packages)
+	if len(got) != 3 || !strings.Contains(got[0], "internal/access ") || !strings.Contains(got[1], "internal/ibmaccess ") || !strings.Contains(got[2], "snapshots/cinder ") {
+		t.Errorf("%q", got)
 	}
 }
 

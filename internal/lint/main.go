@@ -104,7 +104,7 @@ func checkImports() error {
 		}
 		packages = append(packages, list...)
 	}
-	if found := violations(packages); found != nil {
+	if found := append(violations(packages), providersWithoutCloud(packages)...); found != nil {
 		return errors.New(strings.Join(found, "\n"))
 	}
 	return nil
