@@ -30,6 +30,8 @@ type Copier struct {
 	to     Target
 	blobs  int
 	images *semaphore.Weighted
+	small  int                 // bytes of the manifests of an image that is not large
+	large  *semaphore.Weighted // lets one large image be copied at a time
 	log    *slog.Logger
 }
 
@@ -40,6 +42,8 @@ func NewCopier(from Source, to Target, limits Limits, log *slog.Logger) *Copier 
 		to:     to,
 		blobs:  max(limits.Blobs, 1),
 		images: semaphore.NewWeighted(int64(max(limits.Images, 1))),
+		small:  smallImages / max(limits.Images, 1),
+		large:  semaphore.NewWeighted(1),
 		log:    log,
 	}
 }
@@ -57,7 +61,8 @@ type Image struct {
 
 // Result says what became of an image.
 type Result struct {
-	// Manifest is the image's own, or another one if it had to be converted.
+	// Manifest is the image's own, or another one if it had to be converted. Of a
+	// large one only the digest and the media type are kept.
 	Manifest *Manifest
 	Blobs    int   // that the image has, each counted once
 	Copied   int   // of them, read from the source
@@ -78,14 +83,16 @@ func (c *Copier) Copy(ctx context.Context, image Image) (Result, error) {
 	}
 	defer c.images.Release(1)
 	g := &graph{copier: c, image: image, seen: map[digest.Digest]bool{}}
-	if err := g.load(ctx, Descriptor{Digest: image.Digest, Size: unknownSize}); err != nil {
+	defer g.release()
+	if err := g.load(ctx, image.Digest); err != nil {
 		return Result{}, err
 	}
+	old := g.root()
 	if err := g.convert(ctx); err != nil {
 		return Result{}, err
 	}
-	result := Result{Manifest: g.root(), Blobs: len(g.blobs), Missing: g.missing}
-	if err := c.to.Announce(ctx, g.announcement()); err != nil {
+	result := Result{Manifest: g.root().brief(), Blobs: len(g.blobs), Missing: g.missing}
+	if err := c.to.Announce(ctx, g.announcement(old.Digest)); err != nil {
 		return result, err
 	}
 	if err := g.copyBlobs(ctx, &result); err != nil {
@@ -94,7 +101,7 @@ func (c *Copier) Copy(ctx context.Context, image Image) (Result, error) {
 	if err := g.putManifests(ctx); err != nil {
 		return result, err
 	}
-	return result, g.remember(ctx)
+	return result, g.remember(ctx, old)
 }
 
 // Tag lets a tag of a repository of the target name images that are there, one
@@ -118,33 +125,55 @@ type graph struct {
 	image  Image
 	seen   map[digest.Digest]bool // manifests and blobs
 
+	asked     int         // manifests that were asked for
+	bytes     int         // of the manifests that were read
+	large     bool        // this is the large image that is being copied
 	manifests []*Manifest // each behind those that it names
 	blobs     []Descriptor
 	missing   []digest.Digest
-	config    []byte // that the conversion has made, if there was one
+
+	config []byte // of an image that was converted
 }
 
-// maxManifests is how many manifests an index may lead to.
-const maxManifests = 1000
+// Limits of one image. Manifests are held in memory while their image is copied,
+// and whoever pushes images decides how many there are and how large. So all
+// images that are copied at a time share smallImages, and one more at a time may
+// have as much as maxManifestBytes.
+const (
+	maxManifests     = 1000     // of an index, in sum
+	maxBlobs         = 20_000   // of all its manifests
+	maxManifestBytes = 32 << 20 // of all its manifests
+	smallImages      = 16 << 20 // of the manifests of all images that are copied at a time
+)
+
+// release lets another large image be copied.
+func (g *graph) release() {
+	if g.large {
+		g.copier.large.Release(1)
+	}
+}
 
 // root is the manifest of the image itself.
 func (g *graph) root() *Manifest { return g.manifests[len(g.manifests)-1] }
 
 // load reads a manifest and those that it names.
-func (g *graph) load(ctx context.Context, d Descriptor) error {
-	g.seen[d.Digest] = true
-	m, err := g.manifest(ctx, d.Digest)
+func (g *graph) load(ctx context.Context, d digest.Digest) error {
+	g.seen[d] = true
+	if g.asked++; g.asked > maxManifests {
+		return fmt.Errorf("image %s has more than %d manifests", g.image.Digest, maxManifests)
+	}
+	m, err := g.manifest(ctx, d)
 	if err != nil {
+		return err
+	}
+	if err := g.count(ctx, m); err != nil {
 		return err
 	}
 	for _, child := range m.Manifests {
 		if g.seen[child.Digest] {
 			continue
 		}
-		if len(g.seen) > maxManifests {
-			return fmt.Errorf("index %s leads to more than %d manifests", d.Digest, maxManifests)
-		}
-		err := g.load(ctx, child)
+		err := g.load(ctx, child.Digest)
 		if errors.Is(err, fs.ErrNotExist) {
 			g.missing = append(g.missing, child.Digest)
 			continue
@@ -154,7 +183,7 @@ func (g *graph) load(ctx context.Context, d Descriptor) error {
 		}
 	}
 	if len(m.Manifests) > 0 && !slices.ContainsFunc(m.Manifests, func(child Descriptor) bool { return g.has(child.Digest) }) {
-		return fmt.Errorf("%w: none of the %d manifests of index %s", fs.ErrNotExist, len(m.Manifests), d.Digest)
+		return fmt.Errorf("%w: none of the %d manifests of index %s", fs.ErrNotExist, len(m.Manifests), d)
 	}
 	g.manifests = append(g.manifests, m)
 	for _, b := range m.Blobs {
@@ -163,6 +192,29 @@ func (g *graph) load(ctx context.Context, d Descriptor) error {
 			g.blobs = append(g.blobs, b)
 		}
 	}
+	if len(g.blobs) > maxBlobs {
+		return fmt.Errorf("image %s has more than %d layers and configurations", g.image.Digest, maxBlobs)
+	}
+	return nil
+}
+
+// count adds a manifest to what the image takes of the memory. A large image
+// waits until no other one is copied.
+func (g *graph) count(ctx context.Context, m *Manifest) error {
+	if m.schema1() && m.Digest != g.image.Digest {
+		return fmt.Errorf("index %s names manifest %s of schema 1, which cannot be copied as a part of an index", g.image.Digest, m.Digest)
+	}
+	g.bytes += len(m.Content)
+	if g.bytes > maxManifestBytes {
+		return fmt.Errorf("the manifests of image %s have more than %d MiB together", g.image.Digest, maxManifestBytes>>20)
+	}
+	if g.bytes <= g.copier.small || g.large {
+		return nil
+	}
+	if err := g.copier.large.Acquire(ctx, 1); err != nil {
+		return context.Cause(ctx)
+	}
+	g.large = true
 	return nil
 }
 
@@ -202,8 +254,13 @@ func firstOf[T any](repositories []string, ask func(repository string) (T, error
 	return none, err
 }
 
-func (g *graph) announcement() Announcement {
-	contents := make([]digest.Digest, 0, len(g.manifests)+len(g.blobs))
+// announcement names all that the image consists of. What it was converted from
+// belongs to that, as it proves the conversion.
+func (g *graph) announcement(old digest.Digest) Announcement {
+	contents := make([]digest.Digest, 0, len(g.manifests)+len(g.blobs)+1)
+	if g.config != nil {
+		contents = append(contents, old)
+	}
 	for _, m := range g.manifests {
 		contents = append(contents, m.Digest)
 	}

@@ -163,10 +163,10 @@ func (s *shelf) Converted(_ context.Context, d digest.Digest) (digest.Digest, er
 	return "", fs.ErrNotExist
 }
 
-func (s *shelf) SetConverted(_ context.Context, from, to digest.Digest) error {
+func (s *shelf) SetConverted(_ context.Context, from *images.Manifest, to digest.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.converted[from] = to
+	s.converted[from.Digest] = to
 	return nil
 }
 

@@ -35,7 +35,8 @@ type Target interface {
 	// PutManifest makes a manifest part of a repository that has all blobs and
 	// manifests that it names.
 	PutManifest(ctx context.Context, repository string, m *Manifest) error
-	// Tag lets a tag of a repository name a manifest of the same repository.
+	// Tag lets a tag of a repository name a manifest of the same repository. The
+	// content of the manifest may be left out: a Result has none of large ones.
 	Tag(ctx context.Context, repository, tag string, m *Manifest) error
 }
 
@@ -53,6 +54,6 @@ type Announcement struct {
 type Descriptor struct {
 	MediaType string        `json:"mediaType"`
 	Digest    digest.Digest `json:"digest"`
-	Size      int64         `json:"size"` // bytes
-	URLs      []string      `json:"urls,omitempty"`
+	Size      int64         `json:"size"`           // bytes
+	URLs      []string      `json:"urls,omitempty"` // where clients get a foreign layer; of a manifest that was read, the first
 }

@@ -80,14 +80,14 @@ func TestSignedManifest(t *testing.T) {
 	payload := "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": [{\"blobSum\": \"" + layer + "\"}]\n}"
 	length := strings.LastIndex(payload, "\n}")
 	signed := sign(t, payload[:length], "\n}")
-	m, err := images.ParseManifest([]byte(signed), "", digest.FromString(payload))
+	m, err := images.ParseManifest([]byte(signed), images.DockerSchema1Signed, digest.FromString(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.MediaType != images.DockerSchema1Signed || string(m.Content) != signed {
 		t.Errorf("%s: %s", m.MediaType, m.Content)
 	}
-	if _, err := images.ParseManifest([]byte(strings.Replace(signed, "fsLayers", "fslayers", 1)), "", digest.FromString(payload)); err == nil {
+	if _, err := images.ParseManifest([]byte(strings.Replace(signed, "fsLayers", "fslayers", 1)), images.DockerSchema1Signed, digest.FromString(payload)); err == nil {
 		t.Error("a changed manifest is taken")
 	}
 }
@@ -118,11 +118,16 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// FuzzParseManifest takes any content for a manifest.
+// FuzzParseManifest takes any content for a manifest. Whatever is taken under a
+// digest is what has that digest.
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"config":`+descriptor("c", "")+`,"layers":[`+descriptor("l", `,"urls":["x"]`)+`]}`), "")
 	f.Add([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"`+layer+`"}],"signatures":[{"protected":"e30"}]}`), images.DockerSchema1Signed)
 	f.Fuzz(func(t *testing.T, content []byte, mediaType string) {
+		other := digest.FromString(`{"schemaVersion":1}`)
+		if m, err := images.ParseManifest(content, mediaType, other); err == nil && digest.FromBytes(m.Verified()) != other {
+			t.Fatalf("%s passed as %s", content, other)
+		}
 		m, err := images.ParseManifest(content, mediaType, digest.FromBytes(content))
 		if (m == nil) && (err == nil) {
 			t.Fatal("neither a manifest nor an error")

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -23,11 +25,14 @@ import (
 // Conversions remembers which images were converted. A Target that can do so
 // implements it; without it an image is converted anew each time.
 type Conversions interface {
-	// Converted returns the digest that an image has after its conversion. The
-	// error for an image that has none is fs.ErrNotExist.
+	// Converted returns the digest that an image is said to have after its
+	// conversion; the caller must verify it with [Manifest.ConvertsTo]. The error
+	// for an image of which nothing is said is fs.ErrNotExist.
 	Converted(ctx context.Context, d digest.Digest) (digest.Digest, error)
-	// SetConverted records it.
-	SetConverted(ctx context.Context, from, to digest.Digest) error
+	// SetConverted records what an image was converted to.
+	SetConverted(ctx context.Context, from *Manifest, to digest.Digest) error
+	// Blob reads a blob of the target, as Source does.
+	Blob(ctx context.Context, repository string, b Descriptor) (io.ReadCloser, error)
 }
 
 // schema1 reports whether the manifest is of schema 1.
@@ -39,7 +44,7 @@ func (m *Manifest) schema1() bool {
 // content as it was before it was signed.
 func schema1Payload(content []byte) ([]byte, error) {
 	var signed struct {
-		Signatures []struct{ Protected string }
+		Signatures list[struct{ Protected string }]
 	}
 	if err := json.Unmarshal(content, &signed); err != nil {
 		return nil, err
@@ -71,47 +76,138 @@ func (g *graph) convert(ctx context.Context) error {
 	if !old.schema1() {
 		return nil
 	}
-	if known, ok := g.copier.to.(Conversions); ok {
-		if d, err := known.Converted(ctx, old.Digest); err == nil && g.replace(ctx, d) {
-			return nil
-		}
-	}
-	m, config, err := g.converted(ctx, old)
+	m, config, err := g.earlierConversion(ctx, old)
 	if err != nil {
-		return fmt.Errorf("converting image %s of schema 1: %w", old.Digest, err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			g.copier.log.Warn("an earlier conversion of an image of schema 1 cannot be used, and the image is converted again",
+				"digest", old.Digest.String(), "error", err.Error())
+		}
+		if m, config, err = g.convertNow(ctx, old); err != nil {
+			return fmt.Errorf("converting image %s of schema 1: %w", old.Digest, err)
+		}
 	}
 	g.manifests, g.blobs, g.config = []*Manifest{m}, m.Blobs, config
 	return nil
 }
 
-// replace makes the graph that of another image, if the target has that.
-func (g *graph) replace(ctx context.Context, d digest.Digest) bool {
-	other := &graph{copier: g.copier, image: g.image, seen: map[digest.Digest]bool{}}
-	if err := other.load(ctx, Descriptor{Digest: d}); err != nil {
-		return false
+// earlierConversion returns the manifest and the configuration that an earlier
+// copy has made of an image. Whoever writes to the target can say of any image
+// that it is the conversion of another one, so the content has to prove it.
+func (g *graph) earlierConversion(ctx context.Context, old *Manifest) (*Manifest, []byte, error) {
+	known, ok := g.copier.to.(Conversions)
+	if !ok {
+		return nil, nil, fs.ErrNotExist
 	}
-	*g = *other
-	return true
+	d, err := known.Converted(ctx, old.Digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	repository := g.image.Repositories[0]
+	m, err := g.copier.to.Manifest(ctx, repository, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := ReadConfig(m, func(b Descriptor) (io.ReadCloser, error) { return known.Blob(ctx, repository, b) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, config, old.ConvertsTo(m, config)
 }
 
-// remember records that the image was converted, if it was so now.
-func (g *graph) remember(ctx context.Context) error {
+// maxConfigSize is the size of the largest configuration that is read, in bytes.
+// That of a converted image has little that the old manifest did not have.
+const maxConfigSize = 2 * MaxManifestSize
+
+// ReadConfig reads the configuration of an image and verifies its digest.
+func ReadConfig(m *Manifest, open func(Descriptor) (io.ReadCloser, error)) ([]byte, error) {
+	if len(m.Blobs) == 0 {
+		return nil, fmt.Errorf("manifest %s has no configuration", m.Digest)
+	}
+	b := m.Blobs[0]
+	body, err := open(b)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(body, maxConfigSize+1))
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, err
+	}
+	if len(content) > maxConfigSize {
+		return nil, fmt.Errorf("configuration %s has more than %d MiB", b.Digest, maxConfigSize>>20)
+	}
+	if found := b.Digest.Algorithm().FromBytes(content); found != b.Digest {
+		return nil, fmt.Errorf("%w: configuration %s has content with the digest %s", ErrDamaged, b.Digest, found)
+	}
+	return content, nil
+}
+
+// ConvertsTo returns an error unless m, with that configuration, is what the
+// conversion of this manifest of schema 1 makes. Two things cannot be told without
+// the layers: their sizes, and their digests before compression. Whoever pulls the
+// image verifies both.
+func (m *Manifest) ConvertsTo(to *Manifest, config []byte) error {
+	if !m.schema1() {
+		return fmt.Errorf("image %s is not of schema 1", m.Digest)
+	}
+	steps, layers, newest, err := m.schema1Steps()
+	if err != nil {
+		return err
+	}
+	var claimed struct {
+		RootFS struct {
+			DiffIDs list[digest.Digest] `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(config, &claimed); err != nil {
+		return fmt.Errorf("the configuration of image %s: %w", to.Digest, err)
+	}
+	diffIDs := claimed.RootFS.DiffIDs
+	different := fmt.Errorf("image %s is not the conversion of image %s", to.Digest, m.Digest)
+	if len(to.Blobs) != len(layers)+1 || len(diffIDs) != len(layers) {
+		return different
+	}
+	measured := make([]measuredLayer, len(layers))
+	for i, d := range layers {
+		if diffIDs[i].Validate() != nil {
+			return different
+		}
+		measured[i] = measuredLayer{Descriptor{MediaType: dockerLayer, Digest: d, Size: to.Blobs[i+1].Size}, diffIDs[i]}
+	}
+	expectedConfig, err := schema2Config(newest, steps, measured)
+	if err != nil {
+		return err
+	}
+	expected, err := schema2Manifest(expectedConfig, measured)
+	if err != nil {
+		return err
+	}
+	if expected.Digest != to.Digest {
+		return different
+	}
+	return nil
+}
+
+// remember records that the image was converted, with what proves it.
+func (g *graph) remember(ctx context.Context, old *Manifest) error {
 	known, ok := g.copier.to.(Conversions)
 	if !ok || g.config == nil {
 		return nil
 	}
-	return known.SetConverted(ctx, g.image.Digest, g.root().Digest)
+	return known.SetConverted(ctx, old, g.root().Digest)
 }
 
 // schema1Image is what a manifest of schema 1 says. Both lists begin with the
 // newest layer.
 type schema1Image struct {
-	FSLayers []struct {
+	FSLayers list[struct {
 		BlobSum digest.Digest `json:"blobSum"`
-	} `json:"fsLayers"`
-	History []struct {
+	}] `json:"fsLayers"`
+	History list[struct {
 		V1Compatibility string `json:"v1Compatibility"`
-	} `json:"history"`
+	}] `json:"history"`
 }
 
 // schema1Layer is what a layer's part of the history says.
@@ -140,21 +236,21 @@ const (
 	dockerLayer  = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
-// converted returns the manifest of schema 2 of an image, and its configuration.
-func (g *graph) converted(ctx context.Context, old *Manifest) (*Manifest, []byte, error) {
+// schema1Steps returns the history of an image of schema 1 and those of its layers
+// that have files, both from the oldest on, and the configuration that is with the
+// newest layer.
+func (m *Manifest) schema1Steps() (history []historyEntry, layers []digest.Digest, newest []byte, err error) {
 	var image schema1Image
-	if err := json.Unmarshal(old.Content, &image); err != nil {
-		return nil, nil, err
+	if err := json.Unmarshal(m.verified, &image); err != nil {
+		return nil, nil, nil, err
 	}
 	if len(image.History) == 0 || len(image.History) != len(image.FSLayers) {
-		return nil, nil, fmt.Errorf("it has %d layers and a history of %d", len(image.FSLayers), len(image.History))
+		return nil, nil, nil, fmt.Errorf("it has %d layers and a history of %d", len(image.FSLayers), len(image.History))
 	}
-	var history []historyEntry
-	var layers []digest.Digest
 	for i := len(image.History) - 1; i >= 0; i-- {
 		var step schema1Layer
 		if err := json.Unmarshal([]byte(image.History[i].V1Compatibility), &step); err != nil {
-			return nil, nil, fmt.Errorf("its history: %w", err)
+			return nil, nil, nil, fmt.Errorf("its history: %w", err)
 		}
 		history = append(history, historyEntry{
 			step.Created, step.Author, strings.Join(step.ContainerConfig.Cmd, " "), step.Comment, step.Throwaway,
@@ -163,11 +259,20 @@ func (g *graph) converted(ctx context.Context, old *Manifest) (*Manifest, []byte
 			layers = append(layers, image.FSLayers[i].BlobSum)
 		}
 	}
+	return history, layers, []byte(image.History[0].V1Compatibility), nil
+}
+
+// convertNow returns the manifest of schema 2 of an image, and its configuration.
+func (g *graph) convertNow(ctx context.Context, old *Manifest) (*Manifest, []byte, error) {
+	history, layers, newest, err := old.schema1Steps()
+	if err != nil {
+		return nil, nil, err
+	}
 	measured, err := g.measure(ctx, layers)
 	if err != nil {
 		return nil, nil, err
 	}
-	config, err := schema2Config([]byte(image.History[0].V1Compatibility), history, measured)
+	config, err := schema2Config(newest, history, measured)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,8 +293,10 @@ func (g *graph) measure(ctx context.Context, layers []digest.Digest) ([]measured
 	group.SetLimit(g.copier.blobs)
 	for i, layer := range layers {
 		group.Go(func() (err error) {
-			measured[i], err = g.measureLayer(ctx, layer)
-			return err
+			if measured[i], err = g.measureLayer(ctx, layer); err != nil {
+				return fmt.Errorf("layer %s: %w", layer, err)
+			}
+			return nil
 		})
 	}
 	return measured, group.Wait()
@@ -198,32 +305,69 @@ func (g *graph) measure(ctx context.Context, layers []digest.Digest) ([]measured
 func (g *graph) measureLayer(ctx context.Context, layer digest.Digest) (measuredLayer, error) {
 	body, err := g.open(ctx, Descriptor{Digest: layer, Size: unknownSize})
 	if err != nil {
-		return measuredLayer{}, fmt.Errorf("layer %s: %w", layer, err)
+		return measuredLayer{}, err
 	}
 	defer body.Close()
-	counted := &counter{from: body}
-	unpacked, err := gzip.NewReader(counted)
+	packed := &counter{from: body}
+	unpacked, err := gzip.NewReader(packed)
 	if err != nil {
-		return measuredLayer{}, fmt.Errorf("layer %s: %w", layer, err)
+		return measuredLayer{}, err
 	}
-	diffID, err := digest.FromReader(unpacked)
+	diffID, err := digest.FromReader(&unpacker{from: unpacked, packed: packed, began: time.Now()})
 	if err == nil {
-		_, err = io.Copy(io.Discard, counted) // what follows the archive
+		_, err = io.Copy(io.Discard, packed) // what follows the archive
 	}
 	if err != nil {
-		return measuredLayer{}, fmt.Errorf("layer %s: %w", layer, err)
+		return measuredLayer{}, err
 	}
-	return measuredLayer{Descriptor{MediaType: dockerLayer, Digest: layer, Size: counted.bytes}, diffID}, nil
+	return measuredLayer{Descriptor{MediaType: dockerLayer, Digest: layer, Size: packed.bytes}, diffID}, nil
 }
 
-// counter counts what is read.
+// Limits of a layer that is unpacked to be measured. Some files, such as sparse
+// ones, become a thousandth of their size, so the ratio counts for large layers
+// only.
+const (
+	freelyUnpacked = 1 << 30 // bytes that any layer may have unpacked
+	maxRatio       = 100     // of larger ones, between unpacked and packed
+	maxUnpacked    = 64 << 30
+	maxUnpackTime  = 15 * time.Minute // without the time of reading the layer
+)
+
+// unpacker passes an unpacked layer on and ends with an error when that takes too
+// much.
+type unpacker struct {
+	from   io.Reader
+	packed *counter
+	began  time.Time
+	bytes  int64
+}
+
+// Read implements io.Reader.
+func (u *unpacker) Read(p []byte) (int, error) {
+	n, err := u.from.Read(p)
+	u.bytes += int64(n)
+	switch {
+	case u.bytes > maxUnpacked,
+		u.bytes > freelyUnpacked && u.bytes/maxRatio > u.packed.bytes:
+		return n, fmt.Errorf("it has %d bytes packed and %d unpacked so far, which is refused as an attack", u.packed.bytes, u.bytes)
+	case time.Since(u.began)-u.packed.waited > maxUnpackTime:
+		return n, fmt.Errorf("it takes more than %s to unpack", maxUnpackTime)
+	}
+	return n, err
+}
+
+// counter counts the bytes that are read and the time that this takes.
 type counter struct {
-	from  io.Reader
-	bytes int64
+	from   io.Reader
+	bytes  int64
+	waited time.Duration
 }
 
+// Read implements io.Reader.
 func (c *counter) Read(p []byte) (int, error) {
+	began := time.Now()
 	n, err := c.from.Read(p)
+	c.waited += time.Since(began)
 	c.bytes += int64(n)
 	return n, err
 }

@@ -29,6 +29,9 @@ const (
 	DefaultAbandoned = 7 * 24 * time.Hour
 )
 
+// parallelRequests is how many requests go to the bucket at a time.
+const parallelRequests = 16
+
 // Cleaner removes images from a bucket that no backup needs. It is safe for
 // concurrent use, also with other cleaners and backups in other processes.
 type Cleaner struct {
@@ -46,14 +49,13 @@ type Cleaner struct {
 
 // NewCleaner returns a cleaner of a bucket. A grace of 0 lets images go at once.
 func NewCleaner(bucket objectstore.Bucket, grace time.Duration, log *slog.Logger) *Cleaner {
-	const parallel = 16
 	return &Cleaner{
 		bucket:    bucket,
 		grace:     grace,
 		abandoned: max(DefaultAbandoned, grace),
-		parallel:  parallel,
+		parallel:  parallelRequests,
 		log:       log,
-		reader:    &indexReader{bucket: bucket, parallel: parallel},
+		reader:    &indexReader{bucket: bucket, parallel: parallelRequests},
 		blocked:   map[digest.Digest]time.Time{},
 	}
 }

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -574,24 +575,79 @@ func TestDamagedManifestIsNotRead(t *testing.T) {
 	}
 }
 
+// schema1Of makes an image of schema 1 with one layer.
+func schema1Of(t testing.TB, content string) *simple {
+	t.Helper()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(w, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer := digest.FromBytes(packed.Bytes())
+	s := &simple{blobs: map[digest.Digest][]byte{layer: packed.Bytes()}}
+	s.parse(t, map[string]any{
+		"schemaVersion": 1, "fsLayers": []any{map[string]any{"blobSum": layer}},
+		"history": []any{map[string]any{"v1Compatibility": `{"os":"linux"}`}},
+	})
+	return s
+}
+
 func TestConversionsAreListed(t *testing.T) {
-	tree := newTree(newMemory(), "1")
+	bucket := newMemory()
+	tree := newTree(bucket, "1")
 	want := map[digest.Digest]digest.Digest{}
+	var all []*simple
 	for i := range 3 {
-		from, to := digest.FromString(fmt.Sprint("old", i)), digest.FromString(fmt.Sprint("new", i))
-		want[from] = to
-		if err := tree.SetConverted(t.Context(), from, to); err != nil {
+		old := schema1Of(t, fmt.Sprint("old", i))
+		copier := images.NewCopier(old, tree, images.Limits{}, slog.New(slog.DiscardHandler))
+		result, err := copier.Copy(t.Context(), images.Image{Digest: old.digest(), Sources: []string{"any"}, Repositories: []string{"ns/app"}})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := tree.Converted(t.Context(), from); got != to || err != nil {
-			t.Errorf("%s became %s, %v", from, got, err)
+		want[old.digest()] = result.Manifest.Digest
+		all = append(all, old)
+		if got, err := tree.Converted(t.Context(), old.digest()); got != result.Manifest.Digest || err != nil {
+			t.Errorf("%s became %s, %v", old.digest(), got, err)
 		}
+	}
+	// What others claim is not believed: that an image which is there was made of
+	// another one, or of one that nobody has.
+	victim := imageOf(t, "victim")
+	mustCopy(t, victim, tree, "v1", "ns/app")
+	for from, to := range map[digest.Digest]digest.Digest{
+		digest.FromString("of a workload"): victim.digest(),
+		victim.digest():                    want[all[0].digest()],
+		all[1].digest():                    want[all[2].digest()],
+	} {
+		bucket.set(convertedKey(from, to), []byte(to))
 	}
 	got, err := tree.AllConverted(t.Context())
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 	if _, err := tree.Converted(t.Context(), digest.FromString("none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+	// The old manifests go with the images.
+	var released []digest.Digest
+	for _, d := range want {
+		released = append(released, d)
+	}
+	end(t, bucket, tree)
+	c := newCleaner(bucket, 0)
+	if err := c.Release(t.Context(), tree.backup.Owner(), released); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range all {
+		if len(bucket.keys(blobKey(old.digest()))) != 0 {
+			t.Errorf("the manifest %s is left behind", old.digest())
+		}
+	}
+	wantWhole(t, bucket, "ns/app", victim)
 }

@@ -55,10 +55,10 @@ func (c *Client) manifest(ctx context.Context, repository string, d digest.Diges
 	switch {
 	case err == nil:
 		return m, nil
-	case d.Algorithm().FromBytes(content) == d:
-		return nil, fmt.Errorf("%w: %w", errUnsupported, err)
+	case errors.Is(err, images.ErrDamaged):
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	return nil, fmt.Errorf("%w: %w", errUnsupported, err)
 }
 
 // PutManifest implements images.Target.
@@ -68,6 +68,12 @@ func (c *Client) PutManifest(ctx context.Context, repository string, m *images.M
 
 // Tag implements images.Target.
 func (c *Client) Tag(ctx context.Context, repository, tag string, m *images.Manifest) error {
+	if len(m.Content) == 0 {
+		var err error
+		if m, err = c.Manifest(ctx, repository, m.Digest); err != nil {
+			return err
+		}
+	}
 	return c.putManifest(ctx, repository, tag, m)
 }
 
