@@ -107,8 +107,9 @@ lint: ## check formatting, vet, staticcheck, import directions and generated fil
 	go run ./internal/lint
 
 .PHONY: generate
-generate: ## write the generated code and the generated parts of docs/
+generate: ## write the generated code, the Dockerfiles and the generated parts of docs/
 	go run ./internal/abigen
+	go run ./internal/imagebuild/cmd/dockerfiles
 	go run ./internal/docgen
 
 .PHONY: stack-up

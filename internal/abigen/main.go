@@ -5,7 +5,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -19,6 +18,8 @@ import (
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/generated"
 )
 
 // registered is the folder under which the files are known to the protobuf
@@ -86,19 +87,9 @@ func run(source, target string, check bool) error {
 	}
 	for _, file := range plugin.Response().GetFile() {
 		name := filepath.Join(target, filepath.Base(file.GetName()))
-		if err := write(name, []byte(file.GetContent()), check); err != nil {
+		if err := generated.Write(name, []byte(file.GetContent()), check); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func write(name string, content []byte, check bool) error {
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
-		return nil
-	}
-	if check {
-		return fmt.Errorf("%s is not up to date: run make generate", name)
-	}
-	return os.WriteFile(name, content, 0o644)
 }

@@ -14,13 +14,14 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/generated"
 )
 
 func main() {
@@ -38,7 +39,7 @@ func run(root string, check bool) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{write(filepath.Join(docs, "errors.md"), errorsPage(areas), check)}
+	errs := []error{generated.Write(filepath.Join(docs, "errors.md"), errorsPage(areas), check)}
 	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
 	if err != nil {
 		return err
@@ -71,15 +72,5 @@ func updateGuide(guide string, check bool, program string, args ...string) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", guide, err)
 	}
-	return write(guide, text, check)
-}
-
-func write(name string, content []byte, check bool) error {
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
-		return nil
-	}
-	if check {
-		return fmt.Errorf("%s is not up to date: run make generate", name)
-	}
-	return os.WriteFile(name, content, 0o644)
+	return generated.Write(guide, text, check)
 }

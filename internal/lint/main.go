@@ -39,6 +39,9 @@ func main() {
 	}{
 		{"gofmt", gofmt},
 		{"imports", checkImports},
+		{"places of plugins and clouds", func() error { return checkPlaces(".") }},
+		{"tree of folders in CONTRIBUTING.md", func() error { return checkTree(".") }},
+		{"generated Dockerfiles", func() error { return run(".", "go", "run", "./internal/imagebuild/cmd/dockerfiles", "-check") }},
 		{"generated code", func() error { return run(".", "go", "run", "./internal/abigen", "-check") }},
 		{"generated documentation", func() error { return run(".", "go", "run", "./internal/docgen", "-check") }},
 		{"go vet", func() error { return inEach(modules, "go", "vet", "./...") }},
