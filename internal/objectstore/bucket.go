@@ -1,6 +1,8 @@
-// Package objectstore opens the bucket of a backup storage location for what
-// plugins keep there beside Velero's own objects, with the stores that Velero
-// itself reaches through the plugins of the providers.
+// Package objectstore is the contract of a bucket in which plugins keep what
+// Velero does not know of, beside Velero's own objects.
+//
+// The stores are packages of their own, s3 for example, and pass the suite of
+// buckettest. Package open opens the bucket of a backup storage location.
 package objectstore
 
 import (

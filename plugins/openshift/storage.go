@@ -10,6 +10,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,14 +31,14 @@ func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
 		finder := registrysecret.Finder{
 			Location: a.locationObject,
 			Secret:   a.secretObject,
-			Ambient:  objectstore.Ambient,
+			Ambient:  open.Ambient,
 			Log:      slog.Default(),
 		}
 		found, err := finder.Find(ctx, request)
 		if err != nil {
 			return storage{}, nil, err
 		}
-		bucket, err := objectstore.Open(ctx, found, slog.Default())
+		bucket, err := open.Bucket(ctx, found, slog.Default())
 		if err != nil {
 			return storage{}, nil, err
 		}
@@ -48,7 +49,7 @@ func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
 		slog.Info("a bucket for images is open", "bucket", found.Location.Bucket,
 			"backupStorageLocation", found.Location.Name, "credential", found.From)
 		opened := storage{bucket, found.Location}
-		if found.Provider == "azure" {
+		if bucket.SlashedImageKeys {
 			opened.Bucket = layout.BothSpellings(bucket)
 		}
 		return opened, func() { _ = bucket.Close() }, nil

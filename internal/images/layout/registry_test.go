@@ -27,6 +27,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
@@ -51,7 +52,7 @@ func newScene(t *testing.T) *scene {
 	t.Helper()
 	m := servers.MinIO(t)
 	s := &scene{t: t, minio: m, name: m.NewBucket(t)}
-	bucket, err := objectstore.Open(t.Context(), &registrysecret.Found{
+	bucket, err := open.Bucket(t.Context(), &registrysecret.Found{
 		Location: &location.Location{
 			Kind: location.BackupStorage, Namespace: "openshift-adp", Name: "default", Provider: "aws", Bucket: s.name, Prefix: "velero",
 			Config: map[string]string{"region": stack.Region, "s3Url": m.Endpoint, "multipartPartSizeMiB": "5"},

@@ -11,9 +11,9 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// BothSpellings returns a bucket of Azure, where some releases have written the
-// keys of images with a slash in front and others without. Both are read. New
-// objects get the spelling of the tree that is there, and the slash if there is
+// BothSpellings returns a bucket of a provider for which some releases have
+// written the keys of images with a slash in front, /docker/registry/v2/... for
+// example, and others without. Both are read. New objects get the spelling of the tree that is there, and the slash if there is
 // none. Where both are, an object with the spelling of the tree counts. Keys
 // outside of the tree and its index, which are Velero's, are left as they are.
 func BothSpellings(bucket objectstore.Bucket) objectstore.Bucket {

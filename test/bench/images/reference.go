@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
@@ -118,9 +119,9 @@ func putLayers(ctx context.Context, bucket objectstore.Bucket, repository string
 	return group.Wait()
 }
 
-func (s *site) openBucket(ctx context.Context, name string) (objectstore.BucketCloser, error) {
+func (s *site) openBucket(ctx context.Context, name string) (*open.Opened, error) {
 	l := s.location(name)
-	return objectstore.Open(ctx, &registrysecret.Found{
+	return open.Bucket(ctx, &registrysecret.Found{
 		Provider: "aws", Source: registrysecret.LocationCredential, From: "the test stack",
 		Location: &location.Location{Namespace: stack.VeleroNamespace, Name: name, Provider: l.Provider, Bucket: name, Config: l.Config},
 		Credential: registrysecret.Credential{

@@ -1,4 +1,4 @@
-package objectstore_test
+package open_test
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package objectstore
+package open
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 	"log/slog"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 )
 
 // openS3 opens a bucket of AWS or of a store that speaks its protocol.
-func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) (BucketCloser, error) {
+func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) (objectstore.BucketCloser, error) {
 	config, given := s3Config(found)
-	store := s3.New(log, s3.WithMemory(memory), s3.WithCredential(given))
+	store := s3.New(log, s3.WithMemory(bufferMemory), s3.WithCredential(given))
 	b := &s3Bucket{store, found.Location, found.From}
 	if err := store.Init(ctx, config); err != nil {
 		store.Close()
@@ -69,13 +70,13 @@ type s3Bucket struct {
 	credential string // where it is from, in words
 }
 
-// Stat implements Bucket.
-func (b *s3Bucket) Stat(ctx context.Context, key string) (Object, error) {
+// Stat implements objectstore.Bucket.
+func (b *s3Bucket) Stat(ctx context.Context, key string) (objectstore.Object, error) {
 	o, err := b.store.Stat(ctx, b.location.Bucket, key)
-	return Object(o), b.explain(key, err)
+	return objectstore.Object(o), b.explain(key, err)
 }
 
-// Get implements Bucket.
+// Get implements objectstore.Bucket.
 func (b *s3Bucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	r, err := b.store.GetObject(ctx, b.location.Bucket, key)
 	if err != nil {
@@ -84,21 +85,21 @@ func (b *s3Bucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	return &s3Reader{r, b, key}, nil
 }
 
-// Put implements Bucket.
+// Put implements objectstore.Bucket.
 func (b *s3Bucket) Put(ctx context.Context, key string, body io.Reader) error {
 	return b.explain(key, b.store.PutObject(ctx, b.location.Bucket, key, body))
 }
 
-// Delete implements Bucket.
+// Delete implements objectstore.Bucket.
 func (b *s3Bucket) Delete(ctx context.Context, key string) error {
 	return b.explain(key, b.store.DeleteObject(ctx, b.location.Bucket, key))
 }
 
-// List implements Bucket.
-func (b *s3Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
+// List implements objectstore.Bucket.
+func (b *s3Bucket) List(ctx context.Context, prefix string) iter.Seq2[objectstore.Object, error] {
+	return func(yield func(objectstore.Object, error) bool) {
 		for o, err := range b.store.List(ctx, b.location.Bucket, prefix) {
-			if !yield(Object(o), b.explain(prefix+"*", err)) {
+			if !yield(objectstore.Object(o), b.explain(prefix+"*", err)) {
 				return
 			}
 		}

@@ -1,4 +1,4 @@
-package objectstore_test
+package open_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
-	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
@@ -361,7 +361,7 @@ func TestOtherProviders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = objectstore.Open(t.Context(), found, nil)
+		_, err = open.Bucket(t.Context(), found, nil)
 		var f *fault.Error
 		if !registrysecret.UnsupportedProvider.Is(err) || !errors.As(err, &f) || f.Fix == "" {
 			t.Fatalf("error: %v", err)
@@ -371,7 +371,7 @@ func TestOtherProviders(t *testing.T) {
 				t.Errorf("%q is not in: %v", words, err)
 			}
 		}
-		if strings.Contains(err.Error(), "HIDE") || objectstore.Ambient(t.Context(), found.Location) == nil {
+		if strings.Contains(err.Error(), "HIDE") || open.Ambient(t.Context(), found.Location) == nil {
 			t.Errorf("error: %v", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package objectstore_test
+package open_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
@@ -123,22 +124,22 @@ func (s *scene) find() (*registrysecret.Found, error) {
 			}
 			return &registrysecret.Secret{Data: maps.Clone(data)}, nil
 		},
-		Ambient: objectstore.Ambient,
+		Ambient: open.Ambient,
 	}
 	return finder.Find(s.t.Context(), registrysecret.Request{Namespace: namespace, Location: name})
 }
 
-func (s *scene) open() (objectstore.BucketCloser, error) {
+func (s *scene) open() (*open.Opened, error) {
 	s.t.Helper()
 	found, err := s.find()
 	if err != nil {
 		return nil, err
 	}
-	return objectstore.Open(s.t.Context(), found, slog.New(slog.DiscardHandler))
+	return open.Bucket(s.t.Context(), found, slog.New(slog.DiscardHandler))
 }
 
 // mustOpen opens the bucket until the end of the test.
-func (s *scene) mustOpen() objectstore.BucketCloser {
+func (s *scene) mustOpen() *open.Opened {
 	s.t.Helper()
 	b, err := s.open()
 	if err != nil {
