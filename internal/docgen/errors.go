@@ -41,7 +41,7 @@ var catalogue = []area{
 
 // pluginCatalogue has the folders of the plugins that declare codes of their own.
 var pluginCatalogue = []struct{ title, dir string }{
-	{"Objects of OpenShift", "plugins/openshift"},
+	{"Objects of OpenShift", "plugins/openshift/imagecopy"},
 }
 
 // allAreas returns the whole catalogue.

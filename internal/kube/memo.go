@@ -14,6 +14,8 @@ const (
 	// FailureFresh is how long a failed look-up is answered with its error, so
 	// that not every one of thousands of items tries once more.
 	FailureFresh = 10 * time.Second
+	// WholeTask is longer than any backup or restore takes.
+	WholeTask = 24 * time.Hour
 )
 
 // Memo looks each key up once for all who ask for it, at the same time or

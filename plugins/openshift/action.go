@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -119,7 +120,7 @@ func about(item *unstructured.Unstructured, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", describe(item), err)
+	return fmt.Errorf("%s: %w", fields.Describe(item), err)
 }
 
 // skip is the restore of what has no place in another cluster.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -11,13 +13,13 @@ import (
 // restoreAutoscaler names the group of a deployment config, which OpenShift once
 // did without.
 func (a *actions) restoreAutoscaler(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	target := fieldsAt(in.Item.Object, "spec", "scaleTargetRef")
-	version, err := schema.ParseGroupVersion(textAt(target, "apiVersion"))
+	target := fields.MapAt(in.Item.Object, "spec", "scaleTargetRef")
+	version, err := schema.ParseGroupVersion(fields.TextAt(target, "apiVersion"))
 	if err != nil {
 		return sdk.RestoreResult{}, fmt.Errorf("spec.scaleTargetRef.apiVersion: %w", err)
 	}
-	if textAt(target, "kind") == kindDeploymentConfig && version == (schema.GroupVersion{Version: "v1"}) {
-		target["apiVersion"] = deploymentConfigs.GroupVersion().String()
+	if fields.TextAt(target, "kind") == kindDeploymentConfig && version == (schema.GroupVersion{Version: "v1"}) {
+		target["apiVersion"] = api.DeploymentConfigs.GroupVersion().String()
 	}
 	return sdk.RestoreResult{}, nil
 }

@@ -9,7 +9,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,11 +95,11 @@ func (s site) create(text string) []*unstructured.Unstructured {
 	s.t.Helper()
 	var created []*unstructured.Unstructured
 	for part := range strings.SplitSeq(text, "\n---\n") {
-		o := object(s.t, part)
+		o := fieldstest.Object(s.t, part)
 		client := s.resource(o)
 		made, err := client.Create(s.t.Context(), o, metav1.CreateOptions{})
 		if err != nil {
-			s.t.Fatalf("%s: %v", describe(o), err)
+			s.t.Fatalf("%s: %v", fields.Describe(o), err)
 		}
 		created = append(created, made)
 		s.t.Cleanup(func() {
@@ -168,7 +172,7 @@ func testPlainKubernetes(t *testing.T) {
 		done.Go(func() {
 			item := fmt.Sprintf("{apiVersion: apps/v1, kind: Deployment, metadata: {name: d%d, namespace: %s}}", i, namespace)
 			o, _, err := backUp(t, s.actions, "01-common-backup", item, backup)
-			if err != nil || annotation(o, backupServerVersionKey) == "" || annotation(o, backupRegistryHostKey) != "" || !hasAnnotation(o, backupRegistryHostKey) {
+			if err != nil || fields.Annotation(o, api.BackupServerVersionKey) == "" || fields.Annotation(o, api.BackupRegistryHostKey) != "" || !fields.HasAnnotation(o, api.BackupRegistryHostKey) {
 				t.Errorf("%v, %v", o, err)
 			}
 		})
@@ -191,8 +195,8 @@ func testPlainKubernetes(t *testing.T) {
 func checkPlain(t *testing.T, s site, a action, namespace string) {
 	t.Helper()
 	item := fmt.Sprintf("{apiVersion: v1, kind: Any, metadata: {name: a, namespace: %s}, spec: {containers: [{image: nginx}]}}", namespace)
-	o := object(t, item)
-	err := callAction(t.Context(), a.implementation, o, asJSON(t, "{metadata: {name: plain, uid: plain}}"))
+	o := fieldstest.Object(t, item)
+	err := callAction(t.Context(), a.implementation, o, fieldstest.JSON(t, "{metadata: {name: plain, uid: plain}}"))
 	if err != nil {
 		t.Errorf("%s: %v", a.name, err)
 	}
@@ -224,7 +228,7 @@ func testRegistryHost(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return annotation(item, backupRegistryHostKey)
+		return fields.Annotation(item, api.BackupRegistryHostKey)
 	}
 	if got := host(); got != "" {
 		t.Errorf("a registry is found where there is none: %s", got)
@@ -273,7 +277,7 @@ func testDeploymentConfigFacts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustEqual(t, app, got, object(t, strings.Replace(item, "}, spec", `, annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", `+want+"}}, spec", 1)))
+		fieldstest.Equal(t, app, got, fieldstest.Object(t, strings.Replace(item, "}, spec", `, annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", `+want+"}}, spec", 1)))
 	}
 	if sent := s.requests.take(); len(sent) != 1 {
 		t.Errorf("three deployment configs took the requests %v", sent)
@@ -296,7 +300,7 @@ func testOwners(t *testing.T) {
 	for config, want := range map[string]string{"paused": "true", "running": "", "gone": ""} {
 		item := in("{kind: ReplicationController, metadata: {name: a, namespace: NS, ownerReferences: [{kind: DeploymentConfig, name: " + config + "}]}}")
 		got, _, err := backUp(t, s.actions, "09-replicationcontroller-backup", item, backup)
-		if err != nil || annotation(got, pausedOwnerKey) != want {
+		if err != nil || fields.Annotation(got, api.PausedOwnerKey) != want {
 			t.Errorf("replication controller of %s: %v, %v", config, got.GetAnnotations(), err)
 		}
 	}
@@ -304,14 +308,14 @@ func testOwners(t *testing.T) {
 		{"app-1-ca", "app-1-build", "", "true"},
 		{"app-1-global-ca", "app-1-build", "", "true"},
 		{"app-1-sys-config", "app-1-build", "", "true"},
-		{"app-1-ca", "app-1-build", skipBuildConfigMapKey + `: "false"`, "false"},
+		{"app-1-ca", "app-1-build", api.SkipBuildConfigMapKey + `: "false"`, "false"},
 		{"app-1-settings", "app-1-build", "", ""},
 		{"web-ca", "web-build", "", ""},
 		{"web-ca", "gone", "", ""},
 	} {
 		item := in(fmt.Sprintf("{kind: ConfigMap, metadata: {name: %s, namespace: NS, annotations: {%s}, ownerReferences: [{kind: Pod, name: %s}]}}", c.name, c.annotations, c.pod))
 		got, _, err := backUp(t, s.actions, "25-configmap-backup", item, backup)
-		if err != nil || annotation(got, skipBuildConfigMapKey) != c.want {
+		if err != nil || fields.Annotation(got, api.SkipBuildConfigMapKey) != c.want {
 			t.Errorf("config map %s of %s: %v, %v", c.name, c.pod, got.GetAnnotations(), err)
 		}
 	}
@@ -345,8 +349,8 @@ func testMovedVolume(t *testing.T) {
 			t.Fatalf("%s: %v", c.what, err)
 		}
 		for where, o := range map[string]*unstructured.Unstructured{"backup": item, "cluster": s.get(live)} {
-			if got := textAt(o.Object, "spec", "persistentVolumeReclaimPolicy"); got != c.want || annotation(o, originalPolicyKey) != c.original {
-				t.Errorf("%s, in the %s: policy %s, was %s", c.what, where, got, annotation(o, originalPolicyKey))
+			if got := fields.TextAt(o.Object, "spec", "persistentVolumeReclaimPolicy"); got != c.want || fields.Annotation(o, api.OriginalPolicyKey) != c.original {
+				t.Errorf("%s, in the %s: policy %s, was %s", c.what, where, got, fields.Annotation(o, api.OriginalPolicyKey))
 			}
 		}
 		if changes := slices.ContainsFunc(s.requests.take(), func(r string) bool { return !strings.HasPrefix(r, "GET") }); changes != (c.original != "") {

@@ -7,6 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -17,20 +21,20 @@ import (
 // backupConfigMap marks the config maps of builds.
 func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
 	name := item.GetName()
-	pod, owned := owner(item, "Pod")
-	if !owned || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || hasAnnotation(item, skipBuildConfigMapKey) {
+	pod, owned := fields.Owner(item, "Pod")
+	if !owned || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || fields.HasAnnotation(item, api.SkipBuildConfigMapKey) {
 		return sdk.BackupResult{}, nil
 	}
-	t, err := backupOf(b)
+	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	all, err := a.podsIn(ctx, t, item.GetNamespace())
+	all, err := a.podsIn(ctx, &t.Task, item.GetNamespace())
 	if err != nil {
-		slog.Warn("the owner of a config map cannot be read and counts as no build", "item", describe(item), "error", err)
+		slog.Warn("the owner of a config map cannot be read and counts as no build", "item", fields.Describe(item), "error", err)
 	}
 	if slices.ContainsFunc(all, func(p podFacts) bool { return p.name == pod && p.build }) {
-		annotate(item, skipBuildConfigMapKey, "true")
+		fields.Annotate(item, api.SkipBuildConfigMapKey, "true")
 	}
 	return sdk.BackupResult{}, nil
 }
@@ -38,9 +42,9 @@ func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstru
 // restoreConfigMap leaves out the marked ones and, as old backups have no marks,
 // those that look like them.
 func (a *actions) restoreConfigMap(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	marked, err := strconv.ParseBool(annotation(in.Item, skipBuildConfigMapKey))
+	marked, err := strconv.ParseBool(fields.Annotation(in.Item, api.SkipBuildConfigMapKey))
 	if err != nil {
-		marked = ofBuild(backedUp(in))
+		marked = ofBuild(velero.BackedUp(in))
 	}
 	return sdk.RestoreResult{Skip: marked}, nil
 }
@@ -48,7 +52,7 @@ func (a *actions) restoreConfigMap(_ context.Context, in sdk.RestoreInput) (sdk.
 // ofBuild reports whether a config map has the name and the owner of one that a
 // build was given.
 func ofBuild(configMap *unstructured.Unstructured) bool {
-	pod, _ := owner(configMap, "Pod")
+	pod, _ := fields.Owner(configMap, "Pod")
 	build, ok := strings.CutSuffix(pod, "-build")
 	if !ok || build == "" {
 		return false

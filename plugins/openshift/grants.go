@@ -4,7 +4,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -38,12 +41,12 @@ func (s subject) is(account serviceAccount) bool {
 // grantedConstraints returns the constraints that roles let an account use by
 // their names. Roles with every constraint, those of administrators, say
 // nothing about what the account's pods need.
-func (a *actions) grantedConstraints(ctx context.Context, t *task, account serviceAccount) (map[string]bool, error) {
-	ofCluster, err := a.grantsIn(ctx, t, "", clusterRoles, clusterRoleBindings)
+func (a *actions) grantedConstraints(ctx context.Context, t *velero.Task, account serviceAccount) (map[string]bool, error) {
+	ofCluster, err := a.grantsIn(ctx, t, "", api.ClusterRoles, api.ClusterRoleBindings)
 	if err != nil {
 		return nil, err
 	}
-	ofNamespace, err := a.grantsIn(ctx, t, account.namespace, roles, roleBindings)
+	ofNamespace, err := a.grantsIn(ctx, t, account.namespace, api.Roles, api.RoleBindings)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +66,8 @@ func (a *actions) grantedConstraints(ctx context.Context, t *task, account servi
 	return granted, nil
 }
 
-func (a *actions) grantsIn(ctx context.Context, t *task, namespace string, roles, bindings schema.GroupVersionResource) (grants, error) {
-	return a.grants.Get(ctx, t.key(namespace), func(ctx context.Context) (grants, error) {
+func (a *actions) grantsIn(ctx context.Context, t *velero.Task, namespace string, roles, bindings schema.GroupVersionResource) (grants, error) {
+	return a.grants.Get(ctx, t.Key(namespace), func(ctx context.Context) (grants, error) {
 		found := grants{constraints: map[string][]string{}}
 		err := a.cluster.Each(ctx, roles, namespace, kube.Selection{}, func(role *unstructured.Unstructured) {
 			if names := usableConstraints(role); names != nil {
@@ -83,21 +86,21 @@ func (a *actions) grantsIn(ctx context.Context, t *task, namespace string, roles
 
 func usableConstraints(role *unstructured.Unstructured) []string {
 	var names []string
-	for rule := range each(listAt(role.Object, "rules")) {
+	for rule := range fields.Each(fields.ListAt(role.Object, "rules")) {
 		has := func(field, value string) bool {
-			return slices.ContainsFunc(slices.Collect(texts(listAt(rule, field))), func(v string) bool { return v == value || v == "*" })
+			return slices.ContainsFunc(slices.Collect(fields.Texts(fields.ListAt(rule, field))), func(v string) bool { return v == value || v == "*" })
 		}
-		if has("verbs", "use") && has("apiGroups", securityGroup) && has("resources", securityContextConstraints.Resource) {
-			names = slices.AppendSeq(names, texts(listAt(rule, "resourceNames")))
+		if has("verbs", "use") && has("apiGroups", api.SecurityGroup) && has("resources", api.SecurityContextConstraints.Resource) {
+			names = slices.AppendSeq(names, fields.Texts(fields.ListAt(rule, "resourceNames")))
 		}
 	}
 	return names
 }
 
 func readBinding(object *unstructured.Unstructured) binding {
-	b := binding{kind: textAt(object.Object, "roleRef", "kind"), role: textAt(object.Object, "roleRef", "name")}
-	for s := range each(listAt(object.Object, "subjects")) {
-		b.subjects = append(b.subjects, subject{textAt(s, "kind"), textAt(s, "namespace"), textAt(s, "name")})
+	b := binding{kind: fields.TextAt(object.Object, "roleRef", "kind"), role: fields.TextAt(object.Object, "roleRef", "name")}
+	for s := range fields.Each(fields.ListAt(object.Object, "subjects")) {
+		b.subjects = append(b.subjects, subject{fields.TextAt(s, "kind"), fields.TextAt(s, "namespace"), fields.TextAt(s, "name")})
 	}
 	return b
 }

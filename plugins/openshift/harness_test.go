@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"net/http"
 	"net/http/httptest"
@@ -9,13 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+	"github.com/opencontainers/go-digest"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 )
 
 var servers stack.Stack
@@ -70,14 +71,14 @@ type restoreCase struct {
 
 func (c restoreCase) run(t *testing.T, a *actions, name string) sdk.RestoreResult {
 	t.Helper()
-	item := object(t, c.item)
+	item := fieldstest.Object(t, c.item)
 	before := item.DeepCopy()
 	asBackedUp := c.backup
 	if asBackedUp == "" {
 		asBackedUp = c.item
 	}
 	result, err := find[sdk.RestoreItemAction](t, a, name).Restore(t.Context(), sdk.RestoreInput{
-		Item: item, FromBackup: sdk.NewDocument(asJSON(t, asBackedUp)), Restore: sdk.NewRestore(asJSON(t, c.restore)),
+		Item: item, FromBackup: sdk.NewDocument(fieldstest.JSON(t, asBackedUp)), Restore: sdk.NewRestore(fieldstest.JSON(t, c.restore)),
 	})
 	switch {
 	case c.err != "":
@@ -96,9 +97,9 @@ func (c restoreCase) run(t *testing.T, a *actions, name string) sdk.RestoreResul
 	}
 	want := before
 	if c.want != "" {
-		want = object(t, c.want)
+		want = fieldstest.Object(t, c.want)
 	}
-	mustEqual(t, c.what, item, want)
+	fieldstest.Equal(t, c.what, item, want)
 	return result
 }
 
@@ -113,46 +114,10 @@ func restoreCases(t *testing.T, a *actions, name string, cases []restoreCase) {
 // backUp runs a backup action.
 func backUp(t *testing.T, a *actions, name, item, backup string) (*unstructured.Unstructured, sdk.BackupResult, error) {
 	t.Helper()
-	o := object(t, item)
-	result, err := find[sdk.BackupItemAction](t, a, name).Backup(t.Context(), o, sdk.NewBackup(asJSON(t, backup)))
+	o := fieldstest.Object(t, item)
+	result, err := find[sdk.BackupItemAction](t, a, name).Backup(t.Context(), o, sdk.NewBackup(fieldstest.JSON(t, backup)))
 	return o, result, err
 }
 
-func mustEqual(t *testing.T, what string, got, want *unstructured.Unstructured) {
-	t.Helper()
-	is, was := asYAML(t, got), asYAML(t, want)
-	if is != was {
-		t.Errorf("%s: got\n%s\nwant\n%s", what, is, was)
-	}
-}
-
-func asYAML(t testing.TB, object *unstructured.Unstructured) string {
-	t.Helper()
-	text, err := yaml.Marshal(object.Object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// asJSON turns YAML into JSON; no text is an empty object.
-func asJSON(t testing.TB, text string) json.RawMessage {
-	t.Helper()
-	if strings.TrimSpace(text) == "" {
-		return json.RawMessage("{}")
-	}
-	raw, err := yaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return raw
-}
-
-func object(t testing.TB, text string) *unstructured.Unstructured {
-	t.Helper()
-	o, err := sdk.NewDocument(asJSON(t, text)).Object()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o.DeepCopy()
-}
+// digestOf is the digest that tests write as a letter.
+func digestOf(letter string) digest.Digest { return digest.FromString(letter) }

@@ -6,12 +6,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -42,11 +48,11 @@ func testImageRequests(t *testing.T) {
 			status = append(status, fmt.Sprintf("{tag: v%d, items: [{image: %[2]q, dockerImageReference: %[3]q}]}",
 				tag, s.digest(image), backend.Host+"/"+stream+"@"+s.digest(image)))
 		}
-		items = append(items, object(t, fmt.Sprintf("{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app%d, namespace: %s}, spec: {tags: [%s]}, status: {tags: [%s]}}",
+		items = append(items, fieldstest.Object(t, fmt.Sprintf("{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app%d, namespace: %s}, spec: {tags: [%s]}, status: {tags: [%s]}}",
 			i, s.namespace, strings.Join(spec, ", "), strings.Join(status, ", "))))
 	}
-	backup, into := sdk.NewBackup(asJSON(t, s.backup("b"))), s.cluster.NewNamespace(t)
-	restore := sdk.NewRestore(asJSON(t, s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))))
+	backup, into := sdk.NewBackup(fieldstest.JSON(t, s.backup("b"))), s.cluster.NewNamespace(t)
+	restore := sdk.NewRestore(fieldstest.JSON(t, s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))))
 	s.requests.take()
 	for _, item := range items {
 		for _, action := range []string{"01-common-backup", "19-is-backup"} {
@@ -70,7 +76,7 @@ func testImageRequests(t *testing.T) {
 	if sent := s.requests.take(); len(sent) > streams+more || len(sent) < streams {
 		t.Errorf("the restore took the requests %v", sent)
 	}
-	if got := len(listAt(s.stream(into, "app7").Object, "spec", "tags")); got != tags-pushed {
+	if got := len(fields.ListAt(s.stream(into, "app7").Object, "spec", "tags")); got != tags-pushed {
 		t.Errorf("%d tags in the specification", got)
 	}
 }
@@ -144,7 +150,7 @@ func testImageCredentials(t *testing.T) {
 			}
 			s.requests.take()
 			_, second := s.backUpStream("web", backup)
-			if !codeImagesUnavailable.Is(second) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
+			if !imagecopy.CodeImagesUnavailable.Is(second) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
 				t.Errorf("the next stream: %v", second)
 			}
 			for _, told := range []string{err.Error(), second.Error(), log()} {
@@ -194,9 +200,9 @@ func testImageCredentials(t *testing.T) {
 	t.Run("restore from nowhere", func(t *testing.T) {
 		s := s.again(t)
 		item := s.stream(s.namespace, "app")
-		annotate(item, migrationRegistryKey, bucketRegistry)
+		fields.Annotate(item, api.MigrationRegistryKey, imagecopy.Bucket)
 		_, err := s.restoreStream(item, s.registry, s.restore("r", "gone", ""))
-		if !codeBackupUnreadable.Is(err) || !strings.Contains(err.Error(), s.velero+"/gone") {
+		if !imagecopy.CodeBackupUnreadable.Is(err) || !strings.Contains(err.Error(), s.velero+"/gone") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -240,14 +246,14 @@ func testRegistryAccess(t *testing.T) {
 		other.registry = s.newRegistry(servers.Registry(t)) // its authority is not published
 		item := s.stream(s.namespace, "app")
 		rehost := func(text string) string { return strings.ReplaceAll(text, s.registry.Host, other.registry.Host) }
-		item = object(t, rehost(asYAML(t, item)))
-		backup := sdk.NewBackup(asJSON(t, s.backup("b-authority")))
+		item = fieldstest.Object(t, rehost(fieldstest.YAML(t, item)))
+		backup := sdk.NewBackup(fieldstest.JSON(t, s.backup("b-authority")))
 		_, err := find[sdk.BackupItemAction](t, other.actions, "19-is-backup").Backup(t.Context(), item.DeepCopy(), backup)
 		if !registry.CodeUntrusted.Is(err) || !strings.Contains(fmt.Sprint(err), "OADP_REGISTRY_INSECURE") {
 			t.Errorf("%v", err)
 		}
 		insecure := s.again(t)
-		insecure.set(map[string]string{insecureSetting: "true"})
+		insecure.set(map[string]string{settings.Insecure: "true"})
 		_, err = find[sdk.BackupItemAction](t, insecure.actions, "19-is-backup").Backup(t.Context(), item.DeepCopy(), backup)
 		s.must(err)
 	})
@@ -257,23 +263,10 @@ func testRegistryAccess(t *testing.T) {
 		raw, err := item.MarshalJSON()
 		s.must(err)
 		_, err = find[sdk.RestoreItemAction](t, s.actions, "19-is-restore").Restore(t.Context(), sdk.RestoreInput{
-			Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(asJSON(t, s.restore("r-host", "b-host", ""))),
+			Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(fieldstest.JSON(t, s.restore("r-host", "b-host", ""))),
 		})
-		if !codeNoRegistry.Is(err) {
+		if !imagecopy.CodeNoRegistry.Is(err) {
 			t.Errorf("%v", err)
-		}
-	})
-	t.Run("authorities", func(t *testing.T) {
-		pem := string(s.registryAuthorities(t.Context(), s.velero))
-		if !strings.Contains(pem, string(s.registry.CAPEM)) || !strings.Contains(pem, string(s.cluster.Config.CAData)) {
-			t.Error("the authorities are not complete")
-		}
-		if id, err := s.clusterID(t.Context()); err != nil || len(id) != 36 {
-			t.Errorf("cluster id %q, %v", id, err)
-		}
-		s.create("{apiVersion: config.openshift.io/v1, kind: ClusterVersion, metadata: {name: version}, spec: {clusterID: some-id}}")
-		if id, err := s.clusterID(t.Context()); err != nil || id != "some-id" {
-			t.Errorf("cluster id %q, %v", id, err)
 		}
 	})
 }

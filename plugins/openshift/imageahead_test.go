@@ -5,6 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -12,7 +17,7 @@ import (
 // unless they may not be in the backup.
 func testCopyAhead(t *testing.T) {
 	s := newImageSite(t, unchanged, nil)
-	for stream, metadata := range map[string]string{"app4": "annotations: {" + skipImageCopyKey, "app5": "labels: {" + excludeLabel} {
+	for stream, metadata := range map[string]string{"app4": "annotations: {" + api.SkipImageCopyKey, "app5": "labels: {" + velero.ExcludeLabel} {
 		s.create(fmt.Sprintf(`{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: %s, namespace: %s, %s: "true"}}}`,
 			stream, s.namespace, metadata))
 	}
@@ -23,7 +28,7 @@ func testCopyAhead(t *testing.T) {
 	revision := func(i int) string {
 		return fmt.Sprintf("repositories/%s/app%d/_manifests/revisions/sha256/%s/link", s.namespace, i, strings.TrimPrefix(images[i], "sha256:"))
 	}
-	selected := strings.Replace(string(asJSON(t, s.backup("selected"))), `"spec":{`, `"spec":{"labelSelector":{"matchLabels":{"a":"b"}},`, 1)
+	selected := strings.Replace(string(fieldstest.JSON(t, s.backup("selected"))), `"spec":{`, `"spec":{"labelSelector":{"matchLabels":{"a":"b"}},`, 1)
 	_, err := s.backUpStream("app0", selected)
 	s.must(err)
 
@@ -33,7 +38,7 @@ func testCopyAhead(t *testing.T) {
 	all := s.backup("all")
 	item, err := s.backUpStream("app0", all)
 	s.must(err)
-	if summary, ok := readSummary(item); !ok || summary.Images != 1 || summary.Copied != 0 {
+	if summary, ok := imagecopy.ReadSummary(item); !ok || summary.Images != 1 || summary.Copied != 0 {
 		t.Errorf("the first stream: %+v", summary)
 	}
 	for i := range 4 {
@@ -49,7 +54,7 @@ func testCopyAhead(t *testing.T) {
 		item, err := s.backUpStream(fmt.Sprintf("app%d", i), all)
 		s.must(err)
 		// What was copied for it counts as its own.
-		if summary, ok := readSummary(item); !ok || summary.Images != 1 || summary.Copied != 3 || summary.Bytes < 50_000 {
+		if summary, ok := imagecopy.ReadSummary(item); !ok || summary.Images != 1 || summary.Copied != 3 || summary.Bytes < 50_000 {
 			t.Errorf("stream %d: %+v", i, summary)
 		}
 	}

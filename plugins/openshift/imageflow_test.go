@@ -8,8 +8,15 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/minio/minio-go/v7"
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -50,7 +57,7 @@ spec: {lookupPolicy: {local: true}, tags: [{name: v1, annotations: {description:
 	s.must(err)
 	index = s.push("app:multi", four)
 	s.addTags(s.namespace, "app", fmt.Sprintf(`[{tag: stable, items: [{image: %[2]q, dockerImageReference: "%[1]s@%[2]s"}]},
-{tag: ext, items: [{image: "%[3]s", dockerImageReference: "quay.io/x/y@%[3]s"}]}]`, s.registry.Host+"/"+s.namespace+"/app", current, sum("d")))
+{tag: ext, items: [{image: "%[3]s", dockerImageReference: "quay.io/x/y@%[3]s"}]}]`, s.registry.Host+"/"+s.namespace+"/app", current, digestOf("d")))
 	return old, current, index
 }
 
@@ -58,11 +65,11 @@ spec: {lookupPolicy: {local: true}, tags: [{name: v1, annotations: {description:
 // would.
 func (s *imageSite) addTags(namespace, name, tags string) {
 	s.t.Helper()
-	streams := s.cluster.Dynamic.Resource(imageStreams).Namespace(namespace)
+	streams := s.cluster.Dynamic.Resource(api.ImageStreams).Namespace(namespace)
 	stream, err := streams.Get(s.t.Context(), name, metav1.GetOptions{})
 	s.must(err)
-	added := listAt(object(s.t, "tags: "+tags).Object, "tags")
-	child(stream.Object, "status")["tags"] = append(listAt(stream.Object, "status", "tags"), added...)
+	added := fields.ListAt(fieldstest.Object(s.t, "tags: "+tags).Object, "tags")
+	fields.Child(stream.Object, "status")["tags"] = append(fields.ListAt(stream.Object, "status", "tags"), added...)
 	_, err = streams.Update(s.t.Context(), stream, metav1.UpdateOptions{})
 	s.must(err)
 }
@@ -75,9 +82,9 @@ func testRoundTrip(t *testing.T) {
 	log := logLines(t)
 	item, err := s.backUpStream("app", s.backup("one"))
 	s.must(err)
-	summary, ok := readSummary(item)
-	if annotation(item, migrationRegistryKey) != "bsl://" || !ok || summary.Images != 3 || summary.Blobs != 3+3+9 || summary.Copied != 5+9 || summary.Owner == "" || summary.Missing != nil {
-		t.Errorf("the backup says %s", annotation(item, imageCopyKey))
+	summary, ok := imagecopy.ReadSummary(item)
+	if fields.Annotation(item, api.MigrationRegistryKey) != "bsl://" || !ok || summary.Images != 3 || summary.Blobs != 3+3+9 || summary.Copied != 5+9 || summary.Owner == "" || summary.Missing != nil {
+		t.Errorf("the backup says %s", fields.Annotation(item, api.ImageCopyKey))
 	}
 	for _, image := range []string{old, current, index} {
 		if !strings.Contains(log(), "digest="+image) {
@@ -104,9 +111,9 @@ func testRoundTrip(t *testing.T) {
 	if got := history(restored, "multi"); !slices.Equal(got, []string{index}) || history(restored, "latest") != nil || history(restored, "stable") != nil {
 		t.Errorf("tags: %v", restored.Object["status"])
 	}
-	mustEqual(t, "spec", &unstructured.Unstructured{Object: fieldsAt(restored.Object, "spec")}, &unstructured.Unstructured{Object: fieldsAt(item.Object, "spec")})
-	if label(restored, "team") != "shop" || label(restored, veleroRestoreLabel) != "r" || label(restored, veleroBackupLabel) != "one" || annotation(restored, "note") != "x" ||
-		hasAnnotation(restored, imageCopyKey) || hasAnnotation(restored, migrationRegistryKey) {
+	fieldstest.Equal(t, "spec", &unstructured.Unstructured{Object: fields.MapAt(restored.Object, "spec")}, &unstructured.Unstructured{Object: fields.MapAt(item.Object, "spec")})
+	if fields.Label(restored, "team") != "shop" || fields.Label(restored, velero.RestoreLabel) != "r" || fields.Label(restored, velero.BackupLabel) != "one" || fields.Annotation(restored, "note") != "x" ||
+		fields.HasAnnotation(restored, api.ImageCopyKey) || fields.HasAnnotation(restored, api.MigrationRegistryKey) {
 		t.Errorf("metadata: %v", restored.Object["metadata"])
 	}
 	for _, digest := range []string{old, current} {
@@ -126,12 +133,12 @@ func testRoundTrip(t *testing.T) {
 func unchanged(*rest.Config) {}
 
 // checkSecondBackup takes another backup, for which no blob must be read.
-func (s *imageSite) checkSecondBackup(first copySummary) {
+func (s *imageSite) checkSecondBackup(first imagecopy.Summary) {
 	s.t.Helper()
 	s.registry.ResetCounts()
 	item, err := s.backUpStream("app", s.backup("two"))
 	s.must(err)
-	again, _ := readSummary(item)
+	again, _ := imagecopy.ReadSummary(item)
 	if again.Images != first.Images || again.Blobs != first.Blobs || again.Copied != 0 || again.Bytes != 0 || again.Owner == first.Owner {
 		s.t.Errorf("second backup: %+v", again)
 	}
@@ -165,16 +172,16 @@ func testPrunedHistory(t *testing.T) {
 	s.push("app:v1", s.image(1))
 	reference := s.registry.Host + "/" + s.namespace + "/app@"
 	stream := s.stream(s.namespace, "app")
-	v1 := slices.Collect(each(listAt(stream.Object, "status", "tags")))[0]
-	v1["items"] = append(listAt(v1, "items"), fields{"image": sum("b").String(), "dockerImageReference": reference + sum("b").String()})
+	v1 := slices.Collect(fields.Each(fields.ListAt(stream.Object, "status", "tags")))[0]
+	v1["items"] = append(fields.ListAt(v1, "items"), fields.Map{"image": digestOf("b").String(), "dockerImageReference": reference + digestOf("b").String()})
 	log := logLines(t)
 	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
-	_, err := backup.Backup(t.Context(), stream, sdk.NewBackup(asJSON(t, s.backup("pruned"))))
+	_, err := backup.Backup(t.Context(), stream, sdk.NewBackup(fieldstest.JSON(t, s.backup("pruned"))))
 	s.must(err)
-	if summary, _ := readSummary(stream); summary.Images != 1 || len(summary.Missing) != 1 || summary.Missing[0] != sum("b") {
+	if summary, _ := imagecopy.ReadSummary(stream); summary.Images != 1 || len(summary.Missing) != 1 || summary.Missing[0] != digestOf("b") {
 		t.Errorf("summary %+v", summary)
 	}
-	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), reference+sum("b").String()) {
+	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), reference+digestOf("b").String()) {
 		t.Errorf("the log says\n%s", log())
 	}
 	// The backup is restored as far as it goes.
@@ -185,15 +192,15 @@ func testPrunedHistory(t *testing.T) {
 		t.Errorf("history: %v", got)
 	}
 
-	v1["items"] = slices.Insert(listAt(v1, "items"), 0, any(fields{"image": sum("c").String(), "dockerImageReference": reference + sum("c").String()}))
+	v1["items"] = slices.Insert(fields.ListAt(v1, "items"), 0, any(fields.Map{"image": digestOf("c").String(), "dockerImageReference": reference + digestOf("c").String()}))
 	before := stream.DeepCopy()
-	_, err = backup.Backup(t.Context(), stream, sdk.NewBackup(asJSON(t, s.backup("broken"))))
-	if !codeImageMissing.Is(err) || !strings.Contains(err.Error(), sum("c").String()) || !strings.Contains(err.Error(), "tag v1") {
+	_, err = backup.Backup(t.Context(), stream, sdk.NewBackup(fieldstest.JSON(t, s.backup("broken"))))
+	if !imagecopy.CodeImageMissing.Is(err) || !strings.Contains(err.Error(), digestOf("c").String()) || !strings.Contains(err.Error(), "tag v1") {
 		t.Errorf("without a current image: %v", err)
 	}
-	mustEqual(t, "failed", stream, before)
+	fieldstest.Equal(t, "failed", stream, before)
 	_, err = s.restoreStream(stream, target, s.restore("broken", "pruned", fmt.Sprintf(", existingResourcePolicy: update, namespaceMapping: {%s: %s}", s.namespace, into)))
-	if !codeImageMissing.Is(err) || !strings.Contains(err.Error(), sum("c").String()) {
+	if !imagecopy.CodeImageMissing.Is(err) || !strings.Contains(err.Error(), digestOf("c").String()) {
 		t.Errorf("restore without a current image: %v", err)
 	}
 }
@@ -206,9 +213,9 @@ func testPresentStreams(t *testing.T) {
 	s.must(err)
 	s.push("app:v1", s.image(7))
 	changed := s.stream(s.namespace, "app")
-	fieldsAt(changed.Object, "status")["tags"] = listAt(changed.Object, "status", "tags")[:1]
-	removeAnnotation(changed, backupRegistryHostKey)
-	_, err = s.cluster.Dynamic.Resource(imageStreams).Namespace(s.namespace).Update(t.Context(), changed, metav1.UpdateOptions{})
+	fields.MapAt(changed.Object, "status")["tags"] = fields.ListAt(changed.Object, "status", "tags")[:1]
+	fields.RemoveAnnotation(changed, api.BackupRegistryHostKey)
+	_, err = s.cluster.Dynamic.Resource(api.ImageStreams).Namespace(s.namespace).Update(t.Context(), changed, metav1.UpdateOptions{})
 	s.must(err)
 	now := history(changed, "v1")[0]
 
@@ -216,7 +223,7 @@ func testPresentStreams(t *testing.T) {
 	_, err = s.restoreStream(item, s.registry, s.restore("keep", "b", ""))
 	s.must(err)
 	kept := s.stream(s.namespace, "app")
-	if history(kept, "v1")[0] != now || !slices.Equal(history(kept, "v2"), []string{two}) || hasAnnotation(kept, imageCopyKey) {
+	if history(kept, "v1")[0] != now || !slices.Equal(history(kept, "v2"), []string{two}) || fields.HasAnnotation(kept, api.ImageCopyKey) {
 		t.Errorf("kept: %v", kept.Object)
 	}
 	if warning := log(); !strings.Contains(warning, "level=WARN") || !strings.Contains(warning, "inBackup="+one) || !strings.Contains(warning, "inCluster="+now) {
@@ -243,10 +250,10 @@ func testSchema1(t *testing.T) {
 	s.must(s.registry.ServeSchema1(t.Context(), s.namespace+"/app", "old", image))
 	item, err := s.backUpStream("app", s.backup("b"))
 	s.must(err)
-	summary, _ := readSummary(item)
+	summary, _ := imagecopy.ReadSummary(item)
 	converted := summary.Converted[image.Digest]
-	if converted == "" || !slices.Equal(history(item, "old"), []string{converted.String()}) || !strings.Contains(asYAML(t, item), "app@"+converted.String()) {
-		t.Fatalf("the backup says %s: %v", annotation(item, imageCopyKey), item.Object["status"])
+	if converted == "" || !slices.Equal(history(item, "old"), []string{converted.String()}) || !strings.Contains(fieldstest.YAML(t, item), "app@"+converted.String()) {
+		t.Fatalf("the backup says %s: %v", fields.Annotation(item, api.ImageCopyKey), item.Object["status"])
 	}
 	target, into := s.otherRegistry(), s.cluster.NewNamespace(t)
 	restore := s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))
@@ -269,8 +276,8 @@ spec: {template: {spec: {containers: [{image: %q}]}}}}`, s.namespace, s.registry
 	restoreCases(t, s.actions, "13-deployment", []restoreCase{
 		{what: "converted", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + image.Digest.String()), restore: restore,
 			want: pod(target.Host + "/" + into + "/app@" + converted.String())},
-		{what: "another digest", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + sum("a").String()), restore: restore,
-			want: pod(target.Host + "/" + into + "/app@" + sum("a").String())},
+		{what: "another digest", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + digestOf("a").String()), restore: restore,
+			want: pod(target.Host + "/" + into + "/app@" + digestOf("a").String())},
 	})
 	// Where the bucket is not to be had, workloads are restored all the same.
 	log := logLines(t)
@@ -287,7 +294,7 @@ spec: {template: {spec: {containers: [{image: %q}]}}}}`, s.namespace, s.registry
 
 // A migration goes through a registry that lets everybody in.
 func testMigration(t *testing.T) {
-	s := newImageSite(t, unchanged, map[string]string{imagesSetting: "false"})
+	s := newImageSite(t, unchanged, map[string]string{settings.Images: "false"})
 	old := s.push("app:v1", s.image(1))
 	current := s.push("app:v1", s.image(2))
 	between, err := servers.StartRegistry(t.Context(), stack.RegistryOptions{TLS: true})
@@ -296,7 +303,7 @@ func testMigration(t *testing.T) {
 	metadata := ", labels: {app.kubernetes.io/part-of: openshift-migration}, annotations: {openshift.io/migration-registry: '" + between.Host + "'}"
 	item, err := s.backUpStream("app", s.backup("b", metadata))
 	s.must(err)
-	if summary, _ := readSummary(item); annotation(item, migrationRegistryKey) != between.Host || summary.Images != 2 || summary.Owner != "" {
+	if summary, _ := imagecopy.ReadSummary(item); fields.Annotation(item, api.MigrationRegistryKey) != between.Host || summary.Images != 2 || summary.Owner != "" {
 		t.Errorf("the backup says %v", item.GetAnnotations())
 	}
 	if found := s.keys(""); len(found) != 0 {
@@ -329,11 +336,11 @@ func testImageWorkers(t *testing.T) {
 	for i := range workers {
 		item := s.stream(s.namespace, fmt.Sprintf("app%d", i))
 		done.Go(func() {
-			_, err := find[sdk.BackupItemAction](t, s.actions, "19-is-backup").Backup(t.Context(), item, sdk.NewBackup(asJSON(t, backup)))
+			_, err := find[sdk.BackupItemAction](t, s.actions, "19-is-backup").Backup(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, backup)))
 			if err != nil {
 				t.Error(err)
 			}
-			summary, _ := readSummary(item)
+			summary, _ := imagecopy.ReadSummary(item)
 			copied.Store(i, summary.Copied)
 		})
 	}
@@ -350,7 +357,7 @@ func testImageWorkers(t *testing.T) {
 
 // The images of a backup go when it is deleted and no other needs them.
 func testDeletedBackups(t *testing.T) {
-	s := newImageSite(t, unchanged, map[string]string{graceSetting: "1ms"})
+	s := newImageSite(t, unchanged, map[string]string{settings.Grace: "1ms"})
 	old := s.push("app:v1", s.image(1))
 	client, err := s.minio.Client(s.minio.Endpoint)
 	s.must(err)
@@ -368,22 +375,22 @@ func testDeletedBackups(t *testing.T) {
 
 	remove := func(item *unstructured.Unstructured, backup string) {
 		t.Helper()
-		s.must(find[sdk.DeleteItemAction](t, s.actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(asJSON(t, backup))))
+		s.must(find[sdk.DeleteItemAction](t, s.actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, backup))))
 	}
 	blob := func(digest string) int { return len(s.keys("blobs/sha256/" + digest[7:9] + "/" + digest[7:])) }
 	stranger := second.DeepCopy()
-	removeAnnotation(stranger, imageCopyKey)
+	fields.RemoveAnnotation(stranger, api.ImageCopyKey)
 	remove(stranger, secondBackup)
-	s.set(map[string]string{graceSetting: "1ms", cleanupSetting: "false"})
+	s.set(map[string]string{settings.Grace: "1ms", settings.Cleanup: "false"})
 	remove(second, secondBackup)
-	s.set(map[string]string{graceSetting: "1ms"})
+	s.set(map[string]string{settings.Grace: "1ms"})
 	if entries := s.keys("oadp/refs/"); len(entries) != 3 {
 		t.Errorf("entries while nothing is released: %v", entries)
 	}
 	list := func(args ...string) string {
 		t.Helper()
 		var out strings.Builder
-		s.must(s.cleanImages(&out)(t.Context(), append(args, "--location", "default", "--namespace", s.velero)))
+		s.must(s.images.Clean(&out)(t.Context(), append(args, "--location", "default", "--namespace", s.velero)))
 		return out.String()
 	}
 	if text := list("--dry-run"); !strings.Contains(text, "2 images in the index, 0 to go") || strings.Count(text, "backup "+s.velero+"/second") != 2 {
@@ -397,9 +404,9 @@ func testDeletedBackups(t *testing.T) {
 		}
 		return nil
 	}))
-	s.set(map[string]string{graceSetting: "1h"})
+	s.set(map[string]string{settings.Grace: "1h"})
 	s = *s.again(t)
-	s.set(map[string]string{graceSetting: "1h"})
+	s.set(map[string]string{settings.Grace: "1h"})
 	remove(first, firstBackup)
 	remove(first, firstBackup) // again
 	if blob(old) != 1 || len(s.keys("oadp/refs/")) != 0 {
@@ -408,7 +415,7 @@ func testDeletedBackups(t *testing.T) {
 	if text := list(); !strings.Contains(text, "stays  "+old) || !strings.Contains(text, "removed: 0 images") {
 		t.Errorf("listed:\n%s", text)
 	}
-	s.set(map[string]string{graceSetting: "1ms"})
+	s.set(map[string]string{settings.Grace: "1ms"})
 	if text := list("--dry-run"); !strings.Contains(text, "goes   "+old) || !strings.Contains(text, "1 to go") || blob(old) != 1 {
 		t.Errorf("listed:\n%s", text)
 	}
@@ -424,7 +431,7 @@ func testDeletedBackups(t *testing.T) {
 	// Nothing of a deletion fails for what cannot be reached.
 	log := logLines(t)
 	item := second.DeepCopy()
-	s.must(find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(asJSON(t, s.backupAt("gone", "third")))))
+	s.must(find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, s.backupAt("gone", "third")))))
 	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), "LOCATION_MISSING") {
 		t.Errorf("the log says\n%s", log())
 	}

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,15 +20,15 @@ import (
 type imageSwap struct {
 	from, to  string // hosts; nothing is swapped if one is unknown
 	target    func(namespace string) string
-	converted func() conversions // is called for images with a digest only
+	converted func() map[digest.Digest]digest.Digest // is called for images with a digest only
 }
 
-func (a *actions) swapFor(ctx context.Context, r *restore, item *unstructured.Unstructured) imageSwap {
+func (a *actions) swapFor(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured) imageSwap {
 	return imageSwap{
-		from:      annotation(item, backupRegistryHostKey),
-		to:        annotation(item, restoreRegistryHostKey),
-		target:    r.target,
-		converted: func() conversions { return a.conversionsFor(ctx, r) },
+		from:      fields.Annotation(item, api.BackupRegistryHostKey),
+		to:        fields.Annotation(item, api.RestoreRegistryHostKey),
+		target:    r.TargetNamespace,
+		converted: func() map[digest.Digest]digest.Digest { return a.images.Converted(ctx, r) },
 	}
 }
 
@@ -54,69 +58,42 @@ func (s imageSwap) image(name string) string {
 }
 
 // podSpec swaps the images of the containers of a pod.
-func (s imageSwap) podSpec(spec fields) {
+func (s imageSwap) podSpec(spec fields.Map) {
 	for container := range containers(spec) {
-		editText(container, "image", s.image)
+		fields.EditText(container, "image", s.image)
 	}
 }
 
 // internal reports whether a pod has an image of the registry that it is
 // restored to.
-func (s imageSwap) internal(spec fields) bool {
+func (s imageSwap) internal(spec fields.Map) bool {
 	for container := range containers(spec) {
-		if host, _, _ := strings.Cut(textAt(container, "image"), "/"); s.to != "" && host == s.to {
+		if host, _, _ := strings.Cut(fields.TextAt(container, "image"), "/"); s.to != "" && host == s.to {
 			return true
 		}
 	}
 	return false
 }
 
-// conversions are the digests of images after their conversion, by those before.
-type conversions map[digest.Digest]digest.Digest
-
-// conversionsFor returns the conversions that the bucket of a restore tells of.
-// They are looked up once. A workload is restored without them if that fails.
-func (a *actions) conversionsFor(ctx context.Context, r *restore) conversions {
-	if kept, err := a.migrationRegistry(&r.task); err != nil || kept != bucketRegistry {
-		return nil
-	}
-	found, _ := a.converted.Get(ctx, r.key(), func(ctx context.Context) (conversions, error) { // an error ends the caller, too
-		tree, done, err := a.treeToRead(ctx, r)
-		if err == nil {
-			defer done()
-			var found conversions
-			if found, err = tree.AllConverted(ctx); err == nil {
-				return found, nil
-			}
-		}
-		if ctx.Err() == nil {
-			slog.Warn("whether images have other digests than when they were backed up cannot be looked up, and workloads keep those that they had", "error", err)
-			err = nil
-		}
-		return nil, err
-	})
-	return found
-}
-
 // streamsOf returns the image streams of the internal images of a pod that is
 // yet to be swapped, if they are to be restored before it.
-func (a *actions) streamsOf(r *restore, item *unstructured.Unstructured, spec fields) []sdk.ResourceIdentifier {
+func (a *actions) streamsOf(r *velero.Restore, item *unstructured.Unstructured, spec fields.Map) []sdk.ResourceIdentifier {
 	// What is wrong with the settings is an error at image streams.
-	kept, err := a.migrationRegistry(&r.task)
-	if err != nil || kept == none {
+	kept, err := a.images.Registry(&r.Task)
+	if err != nil || kept == imagecopy.None {
 		return nil
 	}
-	if s, err := a.settings(); err != nil || !s.Bool(imagesFirstSetting) {
+	if s, err := a.settings(); err != nil || !s.Bool(settings.ImagesFirst) {
 		return nil
 	}
 	var streams []sdk.ResourceIdentifier
 	for container := range containers(spec) {
-		image := textAt(container, "image")
-		namespace, name, ok := strings.Cut(repositoryOf(image), "/")
-		if !ok || !isLocal(image, annotation(item, backupRegistryHostKey)) {
+		image := fields.TextAt(container, "image")
+		namespace, name, ok := strings.Cut(imagecopy.RepositoryOf(image), "/")
+		if !ok || !imagecopy.IsLocal(image, fields.Annotation(item, api.BackupRegistryHostKey)) {
 			continue
 		}
-		stream := sdk.ResourceIdentifier{Group: imageGroup, Resource: imageStreams.Resource, Namespace: namespace, Name: name}
+		stream := sdk.ResourceIdentifier{Group: api.ImageGroup, Resource: api.ImageStreams.Resource, Namespace: namespace, Name: name}
 		if !slices.Contains(streams, stream) {
 			streams = append(streams, stream)
 		}
@@ -124,17 +101,11 @@ func (a *actions) streamsOf(r *restore, item *unstructured.Unstructured, spec fi
 	return streams
 }
 
-// isLocal reports whether an image is in the registry of that host.
-func isLocal(image, host string) bool {
-	found, _, _ := strings.Cut(image, "/")
-	return host != "" && found == host
-}
-
 // containers yields the containers of a pod of every sort.
-func containers(spec fields) func(func(fields) bool) {
-	return func(yield func(fields) bool) {
+func containers(spec fields.Map) func(func(fields.Map) bool) {
+	return func(yield func(fields.Map) bool) {
 		for _, sort := range []string{"initContainers", "containers", "ephemeralContainers"} {
-			for container := range each(listAt(spec, sort)) {
+			for container := range fields.Each(fields.ListAt(spec, sort)) {
 				if !yield(container) {
 					return
 				}

@@ -11,10 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/minio/minio-go/v7"
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -55,12 +62,9 @@ func newImageSite(t *testing.T, change func(*rest.Config), values map[string]str
 
 // set makes the settings the defaults but for images, which are on, and those.
 func (s *imageSite) set(values map[string]string) {
-	all := map[string]string{imagesSetting: "true"}
+	all := map[string]string{settings.Images: "true"}
 	maps.Copy(all, values)
-	s.actions.settings = func() (settings, error) {
-		parsed, err := settingKeys.Parse(all)
-		return settings{parsed}, err
-	}
+	s.actions.settings = func() (config.Values, error) { return settings.Keys.Parse(all) }
 }
 
 func (s *imageSite) newRegistry(backend *stack.Registry) *openshift.Registry {
@@ -78,7 +82,7 @@ func (s *imageSite) defineVelero() {
 	s.t.Helper()
 	for _, kind := range []string{"Backup", "BackupStorageLocation"} {
 		plural := strings.ToLower(kind) + "s"
-		definition := object(s.t, fmt.Sprintf(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: %[2]s.velero.io}, spec: {
+		definition := fieldstest.Object(s.t, fmt.Sprintf(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: %[2]s.velero.io}, spec: {
 group: velero.io, scope: Namespaced, names: {plural: %[2]s, kind: %[1]s, listKind: %[1]sList},
 versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`, kind, plural))
 		_, err := s.cluster.Dynamic.Resource(definitions).Apply(s.t.Context(), definition.GetName(), definition, metav1.ApplyOptions{FieldManager: "test", Force: true})
@@ -129,7 +133,7 @@ func (s *imageSite) backupAt(location, name string, metadata ...string) string {
 	text := fmt.Sprintf("{apiVersion: velero.io/v1, kind: Backup, metadata: {name: %s, namespace: %s%s}, spec: {storageLocation: %s}}",
 		name, s.velero, strings.Join(metadata, ""), location)
 	made := s.create(text)[0]
-	return asYAML(s.t, made)
+	return fieldstest.YAML(s.t, made)
 }
 
 // restore returns a Restore from a backup.
@@ -188,9 +192,9 @@ func (s *imageSite) pull(from *openshift.Registry, repository, digest string) (*
 // stream returns an image stream as an item of a backup, stamped as it is then.
 func (s *imageSite) stream(namespace, streamName string) *unstructured.Unstructured {
 	s.t.Helper()
-	found, err := s.cluster.Dynamic.Resource(imageStreams).Namespace(namespace).Get(s.t.Context(), streamName, metav1.GetOptions{})
+	found, err := s.cluster.Dynamic.Resource(api.ImageStreams).Namespace(namespace).Get(s.t.Context(), streamName, metav1.GetOptions{})
 	s.must(err)
-	annotate(found, backupRegistryHostKey, s.registry.Host)
+	fields.Annotate(found, api.BackupRegistryHostKey, s.registry.Host)
 	return found
 }
 
@@ -198,7 +202,7 @@ func (s *imageSite) stream(namespace, streamName string) *unstructured.Unstructu
 func (s *imageSite) backUpStream(streamName, backup string) (*unstructured.Unstructured, error) {
 	s.t.Helper()
 	item := s.stream(s.namespace, streamName)
-	_, err := find[sdk.BackupItemAction](s.t, s.actions, "19-is-backup").Backup(s.t.Context(), item, sdk.NewBackup(asJSON(s.t, backup)))
+	_, err := find[sdk.BackupItemAction](s.t, s.actions, "19-is-backup").Backup(s.t.Context(), item, sdk.NewBackup(fieldstest.JSON(s.t, backup)))
 	return item, err
 }
 
@@ -210,9 +214,9 @@ func (s *imageSite) restoreStream(backedUp *unstructured.Unstructured, to *opens
 	s.must(err)
 	item := backedUp.DeepCopy()
 	delete(item.Object, "status") // as Velero does
-	annotate(item, restoreRegistryHostKey, to.Host)
+	fields.Annotate(item, api.RestoreRegistryHostKey, to.Host)
 	return find[sdk.RestoreItemAction](s.t, s.actions, "19-is-restore").Restore(s.t.Context(), sdk.RestoreInput{
-		Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(asJSON(s.t, restore)),
+		Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(fieldstest.JSON(s.t, restore)),
 	})
 }
 
@@ -253,10 +257,10 @@ func (s *imageSite) must(err error) {
 // history returns the digests of a tag of a stream, the current one first.
 func history(stream *unstructured.Unstructured, tag string) []string {
 	var digests []string
-	for t := range each(listAt(stream.Object, "status", "tags")) {
-		for item := range each(listAt(t, "items")) {
-			if textAt(t, "tag") == tag {
-				digests = append(digests, textAt(item, "image"))
+	for t := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
+		for item := range fields.Each(fields.ListAt(t, "items")) {
+			if fields.TextAt(t, "tag") == tag {
+				digests = append(digests, fields.TextAt(item, "image"))
 			}
 		}
 	}

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
@@ -16,7 +19,7 @@ import (
 // streamOf is an image stream with those annotations and one image of that host.
 func streamOf(annotations, host string) string {
 	if host != "" {
-		host = fmt.Sprintf("{image: %q, dockerImageReference: %q}", sum("a"), host+"/shop/app@"+sum("a").String())
+		host = fmt.Sprintf("{image: %q, dockerImageReference: %q}", digestOf("a"), host+"/shop/app@"+digestOf("a").String())
 	}
 	return "{kind: ImageStream, metadata: {name: app, annotations: {openshift.io/backup-registry-hostname: local" + annotations +
 		"}}, spec: {tags: [{name: v1}]}, status: {tags: [{tag: v1, items: [" + host + "]}]}}"
@@ -46,17 +49,17 @@ func TestImageStream(t *testing.T) {
 		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), "", none, none},
 		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
 		{"local images, which a restore does not look for", "true", plain, streamOf("", "local"), "", registrysecret.LocationMissing, none},
-		{"local images", "true", plain, streamOf(toBucket, "local"), "", registrysecret.LocationMissing, codeBackupUnreadable},
+		{"local images", "true", plain, streamOf(toBucket, "local"), "", registrysecret.LocationMissing, imagecopy.CodeBackupUnreadable},
 		{"images elsewhere", "true", plain, streamOf("", "quay.io"), streamOf(toBucket, "quay.io"), none, none},
 		{"a host that begins the same", "true", plain, streamOf("", "localhost"), streamOf(toBucket, "localhost"), none, none},
 		{"no images", "true", plain, streamOf("", ""), streamOf(toBucket, ""), none, none},
 		{"left out by the stream", "true", plain, streamOf(skipped, "local"), "", none, none},
 		{"left out by the backup", "true", disabled, streamOf("", "local"), withoutImages, none, none},
 		{"left out before", "true", plain, streamOf(asIs, "local"), "", registrysecret.LocationMissing, none},
-		{"migration", "", migration, streamOf(toBucket, "local"), "", kube.CodeNoToken, codeNoRegistry},
-		{"migration through what is no registry", "", odd, streamOf(toBucket, "local"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
+		{"migration", "", migration, streamOf(toBucket, "local"), "", kube.CodeNoToken, imagecopy.CodeNoRegistry},
+		{"migration through what is no registry", "", odd, streamOf(toBucket, "local"), "", imagecopy.CodeNoMigrationRegistry, imagecopy.CodeNoMigrationRegistry},
 		{"migration, left out by the stream", "", migration, streamOf(skipped, "local"), "", none, none},
-		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", codeNoMigrationRegistry, codeNoMigrationRegistry},
+		{"migration to nowhere", "", nowhere, streamOf("", "quay.io"), "", imagecopy.CodeNoMigrationRegistry, imagecopy.CodeNoMigrationRegistry},
 	} {
 		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.enabled)
 		cluster := func(err fault.Code) *actions {
@@ -73,7 +76,7 @@ func TestImageStream(t *testing.T) {
 		if want == "" {
 			want = c.item
 		}
-		mustEqual(t, c.what, got, object(t, want))
+		fieldstest.Equal(t, c.what, got, fieldstest.Object(t, want))
 		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID}
 		rc.run(t, cluster(c.restoreErr), "19-is-restore")
 	}
@@ -102,7 +105,7 @@ func imageAPI(t *testing.T, objects map[string]string) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if _, err := w.Write(asJSON(t, text)); err != nil {
+		if _, err := w.Write(fieldstest.JSON(t, text)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -146,7 +149,7 @@ func TestImageStreamTagBackup(t *testing.T) {
 		if err != nil || result.AdditionalItems != nil {
 			t.Errorf("%s: %v, %v", c.what, result, err)
 		}
-		mustEqual(t, c.what, got, object(t, want))
+		fieldstest.Equal(t, c.what, got, fieldstest.Object(t, want))
 	}
 }
 
@@ -198,7 +201,7 @@ func TestImageStreamTagsReady(t *testing.T) {
 		for name := range strings.FieldsSeq(names) {
 			items = append(items, sdk.ResourceIdentifier{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: name})
 		}
-		got, err := ready.ItemsReady(t.Context(), items, sdk.NewRestore(asJSON(t, "{spec: {namespaceMapping: {shop: copy}}}")))
+		got, err := ready.ItemsReady(t.Context(), items, sdk.NewRestore(fieldstest.JSON(t, "{spec: {namespaceMapping: {shop: copy}}}")))
 		if got != want || err != nil {
 			t.Errorf("%q: %t, %v", names, got, err)
 		}

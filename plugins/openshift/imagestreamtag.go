@@ -6,7 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -16,22 +21,22 @@ import (
 
 // backupImageStreamTag notes the tag that this one follows.
 func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
-	removeAnnotation(item, relatedTagKey)
-	removeAnnotation(item, relatedTagNSKey)
-	from := fieldsAt(item.Object, "tag", "from")
-	kind, name := textAt(from, "kind"), textAt(from, "name")
+	fields.RemoveAnnotation(item, api.RelatedTagKey)
+	fields.RemoveAnnotation(item, api.RelatedTagNSKey)
+	from := fields.MapAt(item.Object, "tag", "from")
+	kind, name := fields.TextAt(from, "kind"), fields.TextAt(from, "name")
 	if kind != "ImageStreamTag" && kind != "ImageStreamImage" {
 		return sdk.BackupResult{}, nil
 	}
-	t, err := backupOf(b)
+	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	namespace := textAt(from, "namespace")
+	namespace := fields.TextAt(from, "namespace")
 	if namespace == "" {
 		namespace = item.GetNamespace()
 	}
-	streams, err := a.streamsIn(ctx, t, namespace)
+	streams, err := a.streamsIn(ctx, &t.Task, namespace)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
@@ -43,8 +48,8 @@ func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.U
 		related = ""
 	}
 	if related != "" {
-		annotate(item, relatedTagKey, related)
-		annotate(item, relatedTagNSKey, namespace)
+		fields.Annotate(item, api.RelatedTagKey, related)
+		fields.Annotate(item, api.RelatedTagNSKey, namespace)
 	}
 	return sdk.BackupResult{}, nil
 }
@@ -64,15 +69,15 @@ type tag struct {
 	failed bool   // its image could not be imported
 }
 
-func (a *actions) streamsIn(ctx context.Context, t *task, namespace string) (streams, error) {
-	return a.streams.Get(ctx, t.key(namespace), func(ctx context.Context) (streams, error) {
+func (a *actions) streamsIn(ctx context.Context, t *velero.Task, namespace string) (streams, error) {
+	return a.streams.Get(ctx, t.Key(namespace), func(ctx context.Context) (streams, error) {
 		return a.listStreams(ctx, namespace)
 	})
 }
 
 func (a *actions) listStreams(ctx context.Context, namespace string) (streams, error) {
 	var all streams
-	err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+	err := a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
 		all = append(all, readStream(object))
 	})
 	return all, err
@@ -81,12 +86,12 @@ func (a *actions) listStreams(ctx context.Context, namespace string) (streams, e
 func readStream(object *unstructured.Unstructured) stream {
 	s := stream{name: object.GetName()}
 	reference := map[string]bool{}
-	for t := range each(listAt(object.Object, "spec", "tags")) {
-		kind := textAt(t, "from", "kind")
-		reference[textAt(t, "name")] = kind != "" && kind != "DockerImage"
+	for t := range fields.Each(fields.ListAt(object.Object, "spec", "tags")) {
+		kind := fields.TextAt(t, "from", "kind")
+		reference[fields.TextAt(t, "name")] = kind != "" && kind != "DockerImage"
 	}
-	for t := range each(listAt(object.Object, "status", "tags")) {
-		name := textAt(t, "tag")
+	for t := range fields.Each(fields.ListAt(object.Object, "status", "tags")) {
+		name := fields.TextAt(t, "tag")
 		s.tags = append(s.tags, tag{name: name, image: currentImage(t), source: !reference[name], failed: importFailed(t)})
 		delete(reference, name)
 	}
@@ -96,16 +101,16 @@ func readStream(object *unstructured.Unstructured) stream {
 	return s
 }
 
-func currentImage(tag fields) string {
-	for item := range each(listAt(tag, "items")) {
-		return textAt(item, "image")
+func currentImage(tag fields.Map) string {
+	for item := range fields.Each(fields.ListAt(tag, "items")) {
+		return fields.TextAt(item, "image")
 	}
 	return ""
 }
 
-func importFailed(tag fields) bool {
-	for condition := range each(listAt(tag, "conditions")) {
-		if textAt(condition, "type") == "ImportSuccess" && textAt(condition, "status") == "False" {
+func importFailed(tag fields.Map) bool {
+	for condition := range fields.Each(fields.ListAt(tag, "conditions")) {
+		if fields.TextAt(condition, "type") == "ImportSuccess" && fields.TextAt(condition, "status") == "False" {
 			return true
 		}
 	}
@@ -163,7 +168,7 @@ func (s streams) tagged(image string) string {
 // restoreImageStreamTag restores the tags that do not come with the image of
 // their stream: those that follow others, and those of images elsewhere.
 func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
@@ -171,15 +176,15 @@ func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput
 	if present, err := a.streamHasTag(ctx, r, item); err != nil || present {
 		return sdk.RestoreResult{Skip: true}, err
 	}
-	local := isLocal(textAt(item.Object, "image", "dockerImageReference"), annotation(item, backupRegistryHostKey))
+	local := imagecopy.IsLocal(fields.TextAt(item.Object, "image", "dockerImageReference"), fields.Annotation(item, api.BackupRegistryHostKey))
 	reference := mapReference(r, item)
 	if local && !reference {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	result := sdk.RestoreResult{WaitForAdditionalItems: true}
-	if related := annotation(item, relatedTagKey); related != "" {
+	if related := fields.Annotation(item, api.RelatedTagKey); related != "" {
 		result.AdditionalItems = []sdk.ResourceIdentifier{{
-			Group: imageGroup, Resource: imageStreamTags.Resource, Namespace: annotation(item, relatedTagNSKey), Name: related,
+			Group: api.ImageGroup, Resource: api.ImageStreamTags.Resource, Namespace: fields.Annotation(item, api.RelatedTagNSKey), Name: related,
 		}}
 	}
 	return result, nil
@@ -187,29 +192,29 @@ func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput
 
 // mapReference maps the namespace of what the tag follows, and reports whether
 // it follows anything.
-func mapReference(r *restore, item *unstructured.Unstructured) bool {
-	spec := fieldsAt(item.Object, "tag")
-	from := fieldsAt(spec, "from")
+func mapReference(r *velero.Restore, item *unstructured.Unstructured) bool {
+	spec := fields.MapAt(item.Object, "tag")
+	from := fields.MapAt(spec, "from")
 	if from == nil {
 		return false
 	}
-	namespace := textAt(from, "namespace")
+	namespace := fields.TextAt(from, "namespace")
 	// What is known of the tag's import is of the cluster that was backed up.
 	delete(spec, "annotations")
-	editText(from, "namespace", r.target)
+	fields.EditText(from, "namespace", r.TargetNamespace)
 	own := namespace == "" || namespace == item.GetNamespace()
-	return !own || textAt(from, "kind") != "ImageStreamImage"
+	return !own || fields.TextAt(from, "kind") != "ImageStreamImage"
 }
 
 // streamHasTag reports whether the image stream was restored together with the
 // tag: creating it then fails.
-func (a *actions) streamHasTag(ctx context.Context, r *restore, item *unstructured.Unstructured) (bool, error) {
-	namespace := r.target(item.GetNamespace())
+func (a *actions) streamHasTag(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured) (bool, error) {
+	namespace := r.TargetNamespace(item.GetNamespace())
 	if namespace == "" {
 		return false, nil
 	}
 	// Streams come before their tags, so what is there now is all that comes.
-	found, err := a.streams.Get(ctx, r.key(namespace, "restored"), func(ctx context.Context) (streams, error) {
+	found, err := a.streams.Get(ctx, r.Key(namespace, "restored"), func(ctx context.Context) (streams, error) {
 		return a.listStreams(ctx, namespace)
 	})
 	return found.has(item.GetName()), err
@@ -217,15 +222,15 @@ func (a *actions) streamHasTag(ctx context.Context, r *restore, item *unstructur
 
 // imageStreamTagsReady reports whether all the tags are there, or will not be.
 func (a *actions) imageStreamTagsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
-	r, err := restoreOf(owner)
+	r, err := velero.RestoreOf(owner)
 	if err != nil {
 		return false, err
 	}
 	for _, item := range items {
-		if item.Group != imageGroup || item.Resource != imageStreamTags.Resource {
+		if item.Group != api.ImageGroup || item.Resource != api.ImageStreamTags.Resource {
 			continue
 		}
-		ready, err := a.tagReady(ctx, r.target(item.Namespace), item.Name)
+		ready, err := a.tagReady(ctx, r.TargetNamespace(item.Namespace), item.Name)
 		if err != nil {
 			slog.Debug("a tag cannot be read and counts as not ready", "tag", item.Name, "error", err)
 		}
@@ -237,12 +242,12 @@ func (a *actions) imageStreamTagsReady(ctx context.Context, items []sdk.Resource
 }
 
 func (a *actions) tagReady(ctx context.Context, namespace, name string) (bool, error) {
-	object, err := a.cluster.Get(ctx, imageStreamTags, namespace, name)
+	object, err := a.cluster.Get(ctx, api.ImageStreamTags, namespace, name)
 	if err != nil || object != nil {
 		return object != nil, err
 	}
 	streamName, _, _ := strings.Cut(name, ":")
-	stream, err := a.cluster.Get(ctx, imageStreams, namespace, streamName)
+	stream, err := a.cluster.Get(ctx, api.ImageStreams, namespace, streamName)
 	if err != nil || stream == nil {
 		return false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/client-go/rest"
 )
@@ -18,6 +19,6 @@ func main() {
 	cluster := kube.New(func() (*rest.Config, error) { return kube.LoadConfig(os.Args[1:]) })
 	a := newActions(cluster)
 	register(p, a)
-	p.Command(cleanImagesCommand, cleanImagesAbout, a.cleanImages(os.Stdout))
+	p.Command(imagecopy.CleanCommand, imagecopy.CleanAbout, a.images.Clean(os.Stdout))
 	p.Main()
 }

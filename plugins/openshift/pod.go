@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -14,8 +17,8 @@ import (
 // backupPod marks the pod as one of a backup with facts about deployment
 // configs, and leaves out what a build has unpacked.
 func (a *actions) backupPod(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
-	annotate(item, podFixKey, "true")
-	if hasAnnotation(item, buildNameKey) {
+	fields.Annotate(item, api.PodFixKey, "true")
+	if fields.HasAnnotation(item, api.BuildNameKey) {
 		excludeBuildVolumes(item)
 	}
 	return sdk.BackupResult{}, nil
@@ -25,38 +28,38 @@ var buildVolumes = []string{"buildworkdir", "container-storage-root", "container
 
 func excludeBuildVolumes(pod *unstructured.Unstructured) {
 	var excluded []string
-	if present := annotation(pod, volumesExcludesKey); present != "" {
+	if present := fields.Annotation(pod, velero.VolumesExcludesKey); present != "" {
 		excluded = strings.Split(present, ",")
 	}
-	for volume := range each(listAt(pod.Object, "spec", "volumes")) {
-		name := textAt(volume, "name")
+	for volume := range fields.Each(fields.ListAt(pod.Object, "spec", "volumes")) {
+		name := fields.TextAt(volume, "name")
 		if slices.Contains(buildVolumes, name) && !slices.Contains(excluded, name) {
 			excluded = append(excluded, name)
 		}
 	}
 	if len(excluded) > 0 {
-		annotate(pod, volumesExcludesKey, strings.Join(excluded, ","))
+		fields.Annotate(pod, velero.VolumesExcludesKey, strings.Join(excluded, ","))
 	}
 }
 
 // restorePod restores the pods that nobody makes anew, and those that a
 // controller would make without their volumes and hooks.
 func (a *actions) restorePod(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	pod, original := in.Item, backedUp(in)
-	if hasAnnotation(original, buildNameKey) {
+	pod, original := in.Item, velero.BackedUp(in)
+	if fields.HasAnnotation(original, api.BuildNameKey) {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	spec := fieldsAt(pod.Object, "spec")
+	spec := fields.MapAt(pod.Object, "spec")
 	delete(spec, "nodeSelector")
 
-	hooks := hookedBy(fieldsAt(pod.Object, "metadata", "annotations")) ||
-		len(r.postHooks(pod.GetNamespace(), labelsOf(pod))) > 0
+	hooks := velero.HookedBy(fields.MapAt(pod.Object, "metadata", "annotations")) ||
+		len(r.PostHooks(pod.GetNamespace(), fields.Labels(pod))) > 0
 	needed := hooks || hasVolumes(spec)
-	if owners := listAt(original.Object, "metadata", "ownerReferences"); len(owners) > 0 && !needed {
+	if owners := fields.ListAt(original.Object, "metadata", "ownerReferences"); len(owners) > 0 && !needed {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	if err := a.detach(ctx, r, pod, needed); err != nil {
@@ -73,29 +76,29 @@ func (a *actions) restorePod(ctx context.Context, in sdk.RestoreInput) (sdk.Rest
 // detach keeps the replication controller of a deployment config from deleting
 // the pod. Meanwhile the deployment config is restored without replicas, for
 // which it decides as this does.
-func (a *actions) detach(ctx context.Context, r *restore, pod *unstructured.Unstructured, needed bool) error {
-	if label(pod, deploymentLabel) == "" || label(pod, deploymentConfigLabel) == "" {
+func (a *actions) detach(ctx context.Context, r *velero.Restore, pod *unstructured.Unstructured, needed bool) error {
+	if fields.Label(pod, api.DeploymentLabel) == "" || fields.Label(pod, api.DeploymentConfigLabel) == "" {
 		return nil
 	}
-	if !hasAnnotation(pod, podFixKey) {
+	if !fields.HasAnnotation(pod, api.PodFixKey) {
 		var err error
 		if needed, err = a.backsUpVolumes(ctx, r); err != nil {
 			return err
 		}
 	}
 	if needed {
-		removeLabel(pod, deploymentLabel)
-		removeLabel(pod, deploymentConfigLabel)
-		setLabel(pod, disconnectedLabel, r.labelValue())
+		fields.RemoveLabel(pod, api.DeploymentLabel)
+		fields.RemoveLabel(pod, api.DeploymentConfigLabel)
+		fields.SetLabel(pod, api.DisconnectedLabel, r.LabelValue())
 	}
 	return nil
 }
 
 // backsUpVolumes reports whether the backup took the files of all volumes by
 // default. Old backups have no other hint at which pods have to be restored.
-func (a *actions) backsUpVolumes(ctx context.Context, r *restore) (bool, error) {
-	return a.backups.Get(ctx, r.key(), func(ctx context.Context) (bool, error) {
-		backup, err := a.cluster.Get(ctx, backups, r.Metadata.Namespace, r.Spec.BackupName)
+func (a *actions) backsUpVolumes(ctx context.Context, r *velero.Restore) (bool, error) {
+	return a.backups.Get(ctx, r.Key(), func(ctx context.Context) (bool, error) {
+		backup, err := a.cluster.Get(ctx, api.Backups, r.Metadata.Namespace, r.Spec.BackupName)
 		if err == nil && backup == nil {
 			err = errors.New("it is not in the cluster")
 		}
@@ -104,21 +107,21 @@ func (a *actions) backsUpVolumes(ctx context.Context, r *restore) (bool, error) 
 				"backup", r.Spec.BackupName, "error", err)
 			return false, nil
 		}
-		return at(backup.Object, "spec", "defaultVolumesToFsBackup") == true ||
-			at(backup.Object, "spec", "defaultVolumesToRestic") == true, nil
+		return fields.At(backup.Object, "spec", "defaultVolumesToFsBackup") == true ||
+			fields.At(backup.Object, "spec", "defaultVolumesToRestic") == true, nil
 	})
 }
 
 // swapImages turns the images of a pod, and the secrets to pull them, to those
 // of the cluster that is restored to.
-func (a *actions) swapImages(ctx context.Context, r *restore, pod *unstructured.Unstructured, spec fields) error {
+func (a *actions) swapImages(ctx context.Context, r *velero.Restore, pod *unstructured.Unstructured, spec fields.Map) error {
 	swap := a.swapFor(ctx, r, pod)
 	swap.podSpec(spec)
-	references := listAt(spec, "imagePullSecrets")
+	references := fields.ListAt(spec, "imagePullSecrets")
 	// The pod is admitted with the secrets of its service account, which has to
 	// have them by now.
 	if swap.internal(spec) {
-		if _, err := a.targetPullSecret(ctx, r, r.target(pod.GetNamespace()), "default-dockercfg-"); err != nil {
+		if _, err := a.targetPullSecret(ctx, r, r.TargetNamespace(pod.GetNamespace()), "default-dockercfg-"); err != nil {
 			return err
 		}
 	}
@@ -134,27 +137,27 @@ func (a *actions) swapImages(ctx context.Context, r *restore, pod *unstructured.
 
 // stage makes the pod one that only holds its claims, while a migration copies
 // their content.
-func stage(r *restore, pod *unstructured.Unstructured, spec fields) {
-	image := r.Metadata.Annotations[stagePodImageKey]
-	if image == "" || label(pod, stagePodLabel) == "" || spec == nil {
+func stage(r *velero.Restore, pod *unstructured.Unstructured, spec fields.Map) {
+	image := r.Metadata.Annotations[api.StagePodImageKey]
+	if image == "" || fields.Label(pod, api.StagePodLabel) == "" || spec == nil {
 		return
 	}
-	excluded := strings.Split(annotation(pod, excludeClaimsKey), ",")
+	excluded := strings.Split(fields.Annotation(pod, api.ExcludeClaimsKey), ",")
 	kept := map[string]bool{}
-	spec["volumes"] = slices.DeleteFunc(listAt(spec, "volumes"), func(element any) bool {
-		volume, _ := element.(fields)
-		claim := textAt(volume, "persistentVolumeClaim", "claimName")
+	spec["volumes"] = slices.DeleteFunc(fields.ListAt(spec, "volumes"), func(element any) bool {
+		volume, _ := element.(fields.Map)
+		claim := fields.TextAt(volume, "persistentVolumeClaim", "claimName")
 		keep := claim != "" && !slices.Contains(excluded, claim)
-		kept[textAt(volume, "name")] = keep
+		kept[fields.TextAt(volume, "name")] = keep
 		return !keep
 	})
 	for container := range containers(spec) {
 		container["image"] = image
 		container["command"] = []any{"sleep"}
 		container["args"] = []any{"infinity"}
-		container["volumeMounts"] = slices.DeleteFunc(listAt(container, "volumeMounts"), func(element any) bool {
-			mount, _ := element.(fields)
-			return !kept[textAt(mount, "name")]
+		container["volumeMounts"] = slices.DeleteFunc(fields.ListAt(container, "volumeMounts"), func(element any) bool {
+			mount, _ := element.(fields.Map)
+			return !kept[fields.TextAt(mount, "name")]
 		})
 	}
 }

@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -23,7 +27,7 @@ func TestPodBackup(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}
-		mustEqual(t, c.what, got, object(t, c.want))
+		fieldstest.Equal(t, c.what, got, fieldstest.Object(t, c.want))
 	}
 }
 
@@ -90,7 +94,7 @@ func TestVolumesWithData(t *testing.T) {
 		"[{name: a, nfs: {}}]":         true,
 		"[{name: a, configMap: {}}, {name: b, persistentVolumeClaim: {}}]": true,
 	} {
-		if got := hasVolumes(object(t, "volumes: "+volumes).Object); got != want {
+		if got := hasVolumes(fieldstest.Object(t, "volumes: "+volumes).Object); got != want {
 			t.Errorf("%s: %t", volumes, got)
 		}
 	}
@@ -138,7 +142,7 @@ func checkDetach(t *testing.T, fix, volumes bool, hooks string, byFiles bool) {
 		spec = someVolume
 	}
 	in := func(item string, backup string) sdk.RestoreInput {
-		return sdk.RestoreInput{Item: object(t, item), FromBackup: sdk.NewDocument(asJSON(t, backup)), Restore: sdk.NewRestore(asJSON(t, restore))}
+		return sdk.RestoreInput{Item: fieldstest.Object(t, item), FromBackup: sdk.NewDocument(fieldstest.JSON(t, backup)), Restore: sdk.NewRestore(fieldstest.JSON(t, restore))}
 	}
 	p := in(pod(", labels: {app: x, deployment: d-1, deploymentconfig: d}, annotations: {"+annotations+"}", spec), pod(", ownerReferences: [{kind: ReplicationController}]", ""))
 	config := in("{kind: DeploymentConfig, metadata: {name: d, namespace: shop, annotations: {"+facts+"}}, spec: {replicas: 3, paused: true}}", "kind: DeploymentConfig")
@@ -147,9 +151,9 @@ func checkDetach(t *testing.T, fix, volumes bool, hooks string, byFiles bool) {
 	if podErr != nil || configErr != nil {
 		t.Fatal(podErr, configErr)
 	}
-	detached := label(p.Item, disconnectedLabel) == "r" && label(p.Item, deploymentLabel) == "" && label(p.Item, deploymentConfigLabel) == ""
-	scaled := label(config.Item, replicasModifiedLabel) == "r" && at(config.Item.Object, "spec", "replicas") == int64(0) &&
-		at(config.Item.Object, "spec", "paused") == false && annotation(config.Item, originalReplicasKey) == "3" && annotation(config.Item, originalPausedKey) == "true"
+	detached := fields.Label(p.Item, api.DisconnectedLabel) == "r" && fields.Label(p.Item, api.DeploymentLabel) == "" && fields.Label(p.Item, api.DeploymentConfigLabel) == ""
+	scaled := fields.Label(config.Item, api.ReplicasModifiedLabel) == "r" && fields.At(config.Item.Object, "spec", "replicas") == int64(0) &&
+		fields.At(config.Item.Object, "spec", "paused") == false && fields.Annotation(config.Item, api.OriginalReplicasKey) == "3" && fields.Annotation(config.Item, api.OriginalPausedKey) == "true"
 	needed := volumes || hooks != "none"
 	want := needed
 	if !fix {
@@ -160,17 +164,6 @@ func checkDetach(t *testing.T, fix, volumes bool, hooks string, byFiles bool) {
 	}
 	if needed && detached != want || scaled != want {
 		t.Errorf("pod detached: %t, deployment config without replicas: %t, want %t", detached, scaled, want)
-	}
-}
-
-func TestLongRestoreName(t *testing.T) {
-	a, b := &restore{}, &restore{}
-	a.Metadata.Name, b.Metadata.Name = strings.Repeat("x", 64), strings.Repeat("x", 65)
-	if len(a.labelValue()) != 63 || a.labelValue() == b.labelValue() || !strings.HasPrefix(a.labelValue(), strings.Repeat("x", 57)) {
-		t.Errorf("%s and %s", a.labelValue(), b.labelValue())
-	}
-	if b.Metadata.Name = strings.Repeat("x", 63); b.labelValue() != b.Metadata.Name {
-		t.Error(b.labelValue())
 	}
 }
 

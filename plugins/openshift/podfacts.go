@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -18,16 +21,16 @@ type podFacts struct {
 
 // podsIn returns the pods of a namespace. They are listed once, however many
 // objects ask for theirs.
-func (a *actions) podsIn(ctx context.Context, t *task, namespace string) ([]podFacts, error) {
-	return a.pods.Get(ctx, t.key(namespace), func(ctx context.Context) ([]podFacts, error) {
+func (a *actions) podsIn(ctx context.Context, t *velero.Task, namespace string) ([]podFacts, error) {
+	return a.pods.Get(ctx, t.Key(namespace), func(ctx context.Context) ([]podFacts, error) {
 		var all []podFacts
-		err := a.cluster.Each(ctx, pods, namespace, kube.Selection{}, func(pod *unstructured.Unstructured) {
+		err := a.cluster.Each(ctx, api.Pods, namespace, kube.Selection{}, func(pod *unstructured.Unstructured) {
 			all = append(all, podFacts{
 				name:    pod.GetName(),
-				labels:  labelsOf(pod),
-				hooks:   hookedBy(fieldsAt(pod.Object, "metadata", "annotations")),
-				volumes: hasVolumes(fieldsAt(pod.Object, "spec")),
-				build:   hasAnnotation(pod, buildNameKey),
+				labels:  fields.Labels(pod),
+				hooks:   velero.HookedBy(fields.MapAt(pod.Object, "metadata", "annotations")),
+				volumes: hasVolumes(fields.MapAt(pod.Object, "spec")),
+				build:   fields.HasAnnotation(pod, api.BuildNameKey),
 			})
 		})
 		return all, err

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -31,7 +34,7 @@ func generatedPrefix(name string) string {
 // targetPullSecret returns the name of a pull secret in the namespace that is
 // restored to. It is empty if OpenShift has not made the secret, even after a
 // while.
-func (a *actions) targetPullSecret(ctx context.Context, r *restore, namespace, name string) (string, error) {
+func (a *actions) targetPullSecret(ctx context.Context, r *velero.Restore, namespace, name string) (string, error) {
 	prefix := generatedPrefix(name)
 	if prefix == "" {
 		return name, nil
@@ -52,8 +55,8 @@ const (
 
 // awaitPullSecret returns the generated secret with that prefix. The first to
 // ask for it in a namespace waits; all get the same answer.
-func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, prefix string, state registryState) (string, error) {
-	return a.pullSecrets.Get(ctx, r.key(namespace, prefix), func(ctx context.Context) (string, error) {
+func (a *actions) awaitPullSecret(ctx context.Context, r *velero.Restore, namespace, prefix string, state registryState) (string, error) {
+	return a.pullSecrets.Get(ctx, r.Key(namespace, prefix), func(ctx context.Context) (string, error) {
 		deadline := time.Now().Add(a.pullSecretTime)
 		for {
 			name, err := a.findPullSecret(ctx, namespace, prefix)
@@ -74,7 +77,7 @@ func (a *actions) awaitPullSecret(ctx context.Context, r *restore, namespace, pr
 // account of the namespace.
 func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) (string, error) {
 	var candidates []*unstructured.Unstructured
-	err := a.cluster.Each(ctx, secrets, namespace, kube.Selection{Fields: "type=" + dockercfgType}, func(secret *unstructured.Unstructured) {
+	err := a.cluster.Each(ctx, api.Secrets, namespace, kube.Selection{Fields: "type=" + api.DockercfgType}, func(secret *unstructured.Unstructured) {
 		if strings.HasPrefix(secret.GetName(), prefix) {
 			candidates = append(candidates, secret)
 		}
@@ -83,7 +86,7 @@ func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) 
 		return "", err
 	}
 	accounts := map[string]*unstructured.Unstructured{}
-	err = a.cluster.Each(ctx, serviceAccounts, namespace, kube.Selection{}, func(account *unstructured.Unstructured) {
+	err = a.cluster.Each(ctx, api.ServiceAccounts, namespace, kube.Selection{}, func(account *unstructured.Unstructured) {
 		accounts[account.GetName()] = account
 	})
 	if err != nil {
@@ -101,21 +104,21 @@ func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) 
 // Since OpenShift 4.16 the account names its secret, before that the secret
 // names its account.
 func belongs(secret *unstructured.Unstructured, accounts map[string]*unstructured.Unstructured) bool {
-	if name := annotation(secret, tokenAccountKey); name != "" {
+	if name := fields.Annotation(secret, api.TokenAccountKey); name != "" {
 		account := accounts[name]
-		return account != nil && annotation(account, pullSecretRefKey) == secret.GetName()
+		return account != nil && fields.Annotation(account, api.PullSecretRefKey) == secret.GetName()
 	}
-	uid := annotation(secret, accountUIDKey)
-	account := accounts[annotation(secret, accountNameKey)]
+	uid := fields.Annotation(secret, api.AccountUIDKey)
+	account := accounts[fields.Annotation(secret, api.AccountNameKey)]
 	return account != nil && uid != "" && string(account.GetUID()) == uid
 }
 
 // swapPullSecrets swaps the references of a list such as imagePullSecrets and
 // returns what is left of it.
-func (a *actions) swapPullSecrets(ctx context.Context, r *restore, item *unstructured.Unstructured, references []any) ([]any, error) {
+func (a *actions) swapPullSecrets(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, references []any) ([]any, error) {
 	kept := make([]any, 0, len(references))
 	for _, element := range references {
-		reference, ok := element.(fields)
+		reference, ok := element.(fields.Map)
 		if !ok {
 			kept = append(kept, element)
 			continue
@@ -133,15 +136,15 @@ func (a *actions) swapPullSecrets(ctx context.Context, r *restore, item *unstruc
 
 // swapPullSecret swaps one reference to a secret. It reports false if that
 // leads nowhere after the restore and is to be dropped.
-func (a *actions) swapPullSecret(ctx context.Context, r *restore, item *unstructured.Unstructured, reference fields) (keep bool, err error) {
-	name := textAt(reference, "name")
-	target, err := a.targetPullSecret(ctx, r, r.target(item.GetNamespace()), name)
+func (a *actions) swapPullSecret(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, reference fields.Map) (keep bool, err error) {
+	name := fields.TextAt(reference, "name")
+	target, err := a.targetPullSecret(ctx, r, r.TargetNamespace(item.GetNamespace()), name)
 	if err != nil {
 		return false, err
 	}
 	if target == "" {
 		slog.Warn("a reference to a generated pull secret is dropped, since the namespace has none of the kind",
-			"item", describe(item), "secret", name, "target", r.target(item.GetNamespace()))
+			"item", fields.Describe(item), "secret", name, "target", r.TargetNamespace(item.GetNamespace()))
 		return false, nil
 	}
 	if name != "" {
@@ -161,27 +164,27 @@ const (
 
 // registryState tells whether to expect pull secrets. Before 4.15 OpenShift made
 // them with the registry turned off as well.
-func (a *actions) registryState(ctx context.Context, r *restore) (registryState, error) {
-	return a.registries.Get(ctx, r.key(), func(ctx context.Context) (registryState, error) {
-		groups, err := a.apiGroups(ctx, &r.task)
-		if err != nil || !groups[configGroup] {
+func (a *actions) registryState(ctx context.Context, r *velero.Restore) (registryState, error) {
+	return a.registries.Get(ctx, r.Key(), func(ctx context.Context) (registryState, error) {
+		groups, err := a.apiGroups(ctx, &r.Task)
+		if err != nil || !groups[api.ConfigGroup] {
 			return registryUnknown, err
 		}
-		version, err := a.cluster.Get(ctx, clusterVersions, "", "version")
+		version, err := a.cluster.Get(ctx, api.ClusterVersions, "", "version")
 		if version == nil {
 			return registryUnknown, err
 		}
-		if !since415(textAt(version.Object, "status", "desired", "version")) {
+		if !since415(fields.TextAt(version.Object, "status", "desired", "version")) {
 			return registryOn, nil
 		}
 		if lacksRegistry(version) {
 			return registryOff, nil
 		}
-		config, err := a.cluster.Get(ctx, registryConfigs, "", "cluster")
+		config, err := a.cluster.Get(ctx, api.RegistryConfigs, "", "cluster")
 		if err != nil {
 			return "", err
 		}
-		if config == nil || textAt(config.Object, "spec", "managementState") == "Removed" {
+		if config == nil || fields.TextAt(config.Object, "spec", "managementState") == "Removed" {
 			return registryOff, nil
 		}
 		return registryOn, nil
@@ -191,7 +194,7 @@ func (a *actions) registryState(ctx context.Context, r *restore) (registryState,
 // lacksRegistry reports whether the cluster was installed without the registry.
 func lacksRegistry(version *unstructured.Unstructured) bool {
 	has := func(capabilities string) bool {
-		return slices.Contains(slices.Collect(texts(listAt(version.Object, "status", "capabilities", capabilities))), "ImageRegistry")
+		return slices.Contains(slices.Collect(fields.Texts(fields.ListAt(version.Object, "status", "capabilities", capabilities))), "ImageRegistry")
 	}
 	return has("knownCapabilities") && !has("enabledCapabilities")
 }

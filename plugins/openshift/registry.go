@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -17,9 +20,9 @@ import (
 // cluster's own registry. It is empty if there is none. The cluster's
 // configuration tells, or the image streams, or the registry's service; one that
 // cannot be read counts only when no other tells.
-func (a *actions) registryHost(ctx context.Context, t *task, namespace string) (string, error) {
+func (a *actions) registryHost(ctx context.Context, t *velero.Task, namespace string) (string, error) {
 	groups, err := a.apiGroups(ctx, t)
-	if err != nil || !groups[imageGroup] && !groups[configGroup] {
+	if err != nil || !groups[api.ImageGroup] && !groups[api.ConfigGroup] {
 		return "", err
 	}
 	var errs []error
@@ -27,9 +30,9 @@ func (a *actions) registryHost(ctx context.Context, t *task, namespace string) (
 		key string
 		up  hostSource
 	}{
-		{t.key(), first(a.configuredHost, a.imageStreamHost("openshift"))},
-		{t.key("namespace", namespace), a.imageStreamHost(namespace)},
-		{t.key("services"), logged(first(a.apiServerHost, a.serviceHost, a.oldServiceHost))},
+		{t.Key(), first(a.configuredHost, a.imageStreamHost("openshift"))},
+		{t.Key("namespace", namespace), a.imageStreamHost(namespace)},
+		{t.Key("services"), logged(first(a.apiServerHost, a.serviceHost, a.oldServiceHost))},
 	} {
 		host, err := a.hosts.Get(ctx, look.key, look.up)
 		if host != "" {
@@ -40,8 +43,8 @@ func (a *actions) registryHost(ctx context.Context, t *task, namespace string) (
 	return "", errors.Join(errs...)
 }
 
-func (a *actions) apiGroups(ctx context.Context, t *task) (map[string]bool, error) {
-	return a.groups.Get(ctx, t.key(), a.cluster.Groups)
+func (a *actions) apiGroups(ctx context.Context, t *velero.Task) (map[string]bool, error) {
+	return a.groups.Get(ctx, t.Key(), a.cluster.Groups)
 }
 
 // hostSource is a place where the registry's host may be found; "" is not there.
@@ -74,11 +77,11 @@ func logged(source hostSource) hostSource {
 }
 
 func (a *actions) configuredHost(ctx context.Context) (string, error) {
-	config, err := a.cluster.Get(ctx, clusterImageConfigs, "", "cluster")
+	config, err := a.cluster.Get(ctx, api.ClusterImageConfigs, "", "cluster")
 	if config == nil {
 		return "", err
 	}
-	return textAt(config.Object, "status", "internalRegistryHostname"), nil
+	return fields.TextAt(config.Object, "status", "internalRegistryHostname"), nil
 }
 
 // imageStreamHost is the host that image streams of a namespace are given. Most
@@ -89,9 +92,9 @@ func (a *actions) imageStreamHost(namespace string) hostSource {
 		if namespace == "" {
 			return "", nil
 		}
-		err = a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{Limit: few}, func(stream *unstructured.Unstructured) {
+		err = a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Limit: few}, func(stream *unstructured.Unstructured) {
 			if host == "" {
-				host, _, _ = strings.Cut(textAt(stream.Object, "status", "dockerImageRepository"), "/")
+				host, _, _ = strings.Cut(fields.TextAt(stream.Object, "status", "dockerImageRepository"), "/")
 			}
 		})
 		return host, err
@@ -101,14 +104,14 @@ func (a *actions) imageStreamHost(namespace string) hostSource {
 // apiServerHost is what the OpenShift API server is configured with. Clusters
 // with hosted control planes do not show it.
 func (a *actions) apiServerHost(ctx context.Context) (string, error) {
-	found, err := a.cluster.Get(ctx, configMaps, "openshift-apiserver", "config")
+	found, err := a.cluster.Get(ctx, api.ConfigMaps, "openshift-apiserver", "config")
 	if found == nil {
 		return "", err
 	}
 	var config struct {
 		ImagePolicyConfig struct{ InternalRegistryHostname string }
 	}
-	if err := yaml.Unmarshal([]byte(textAt(found.Object, "data", "config.yaml")), &config); err != nil {
+	if err := yaml.Unmarshal([]byte(fields.TextAt(found.Object, "data", "config.yaml")), &config); err != nil {
 		return "", nil // it is a guess among others
 	}
 	return config.ImagePolicyConfig.InternalRegistryHostname, nil
@@ -116,7 +119,7 @@ func (a *actions) apiServerHost(ctx context.Context) (string, error) {
 
 // serviceHost is the registry of OpenShift 4.
 func (a *actions) serviceHost(ctx context.Context) (string, error) {
-	service, err := a.cluster.Get(ctx, services, "openshift-image-registry", "image-registry")
+	service, err := a.cluster.Get(ctx, api.Services, "openshift-image-registry", "image-registry")
 	if service == nil {
 		return "", err
 	}
@@ -125,16 +128,16 @@ func (a *actions) serviceHost(ctx context.Context) (string, error) {
 
 // oldServiceHost is the registry of OpenShift 3.
 func (a *actions) oldServiceHost(ctx context.Context) (string, error) {
-	service, err := a.cluster.Get(ctx, services, "default", "docker-registry")
+	service, err := a.cluster.Get(ctx, api.Services, "default", "docker-registry")
 	if service == nil {
 		return "", err
 	}
-	return withPort(textAt(service.Object, "spec", "clusterIP"), service), nil
+	return withPort(fields.TextAt(service.Object, "spec", "clusterIP"), service), nil
 }
 
 // withPort returns the host with the first port of a service, or "".
 func withPort(host string, service *unstructured.Unstructured) string {
-	for port := range each(listAt(service.Object, "spec", "ports")) {
+	for port := range fields.Each(fields.ListAt(service.Object, "spec", "ports")) {
 		if number, ok := port["port"].(int64); ok {
 			return net.JoinHostPort(host, strconv.FormatInt(number, 10))
 		}

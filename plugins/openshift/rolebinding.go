@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -18,47 +20,47 @@ func (a *actions) restoreRoleBinding(_ context.Context, in sdk.RestoreInput) (sd
 	if generatedBindings[in.Item.GetName()] {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	mapBinding(r, in.Item, backedUp(in))
-	if role := fieldsAt(in.Item.Object, "roleRef"); role != nil {
-		editText(role, "namespace", r.target)
+	mapBinding(r, in.Item, velero.BackedUp(in))
+	if role := fields.MapAt(in.Item.Object, "roleRef"); role != nil {
+		fields.EditText(role, "namespace", r.TargetNamespace)
 	}
 	return sdk.RestoreResult{}, nil
 }
 
 func (a *actions) restoreClusterRoleBinding(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	mapBinding(r, in.Item, backedUp(in))
+	mapBinding(r, in.Item, velero.BackedUp(in))
 	return sdk.RestoreResult{}, nil
 }
 
 // mapBinding maps the namespaces of those who have the role. Velero's own action
 // may have mapped some of them before, so they are mapped as they were backed
 // up, lest they are mapped twice.
-func mapBinding(r *restore, item, original *unstructured.Unstructured) {
-	subjects, before := listAt(item.Object, "subjects"), listAt(original.Object, "subjects")
+func mapBinding(r *velero.Restore, item, original *unstructured.Unstructured) {
+	subjects, before := fields.ListAt(item.Object, "subjects"), fields.ListAt(original.Object, "subjects")
 	for i := range subjects {
-		now, isObject := subjects[i].(fields)
+		now, isObject := subjects[i].(fields.Map)
 		if !isObject || i >= len(before) {
 			continue
 		}
-		was, _ := before[i].(fields)
-		if namespace := textAt(was, "namespace"); namespace != "" {
-			now["namespace"] = r.target(namespace)
+		was, _ := before[i].(fields.Map)
+		if namespace := fields.TextAt(was, "namespace"); namespace != "" {
+			now["namespace"] = r.TargetNamespace(namespace)
 		}
-		switch textAt(was, "kind") {
+		switch fields.TextAt(was, "kind") {
 		case "Group", "SystemGroup":
-			editText(now, "name", r.targetGroup)
+			fields.EditText(now, "name", r.TargetGroup)
 		case "User", "SystemUser":
-			editText(now, "name", r.targetUser)
+			fields.EditText(now, "name", r.TargetUser)
 		}
 	}
-	editTexts(listAt(item.Object, "groupNames"), r.targetGroup)
-	editTexts(listAt(item.Object, "userNames"), r.targetUser)
+	fields.EditTexts(fields.ListAt(item.Object, "groupNames"), r.TargetGroup)
+	fields.EditTexts(fields.ListAt(item.Object, "userNames"), r.TargetUser)
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -11,8 +14,8 @@ import (
 // of the cluster that is restored to. Hosts that were chosen are moved to other
 // domains if the settings say so.
 func (a *actions) restoreRoute(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	spec := fieldsAt(in.Item.Object, "spec")
-	if annotation(in.Item, hostGeneratedKey) == "true" {
+	spec := fields.MapAt(in.Item.Object, "spec")
+	if fields.Annotation(in.Item, api.HostGeneratedKey) == "true" {
 		delete(spec, "host")
 		return sdk.RestoreResult{}, nil
 	}
@@ -20,8 +23,8 @@ func (a *actions) restoreRoute(_ context.Context, in sdk.RestoreInput) (sdk.Rest
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	if domains := s.Map(routeDomainsSetting); len(domains) > 0 && spec != nil {
-		editText(spec, "host", func(host string) string { return moveDomain(host, domains) })
+	if domains := s.Map(settings.RouteDomains); len(domains) > 0 && spec != nil {
+		fields.EditText(spec, "host", func(host string) string { return moveDomain(host, domains) })
 	}
 	return sdk.RestoreResult{}, nil
 }

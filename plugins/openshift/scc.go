@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -47,12 +50,12 @@ var shipped = []string{
 // constraintsOf returns the names of the constraints that a service account may
 // use: those that name it, and, unless every cluster has them, those of its
 // groups and those that a role lets it use by name.
-func (a *actions) constraintsOf(ctx context.Context, t *task, account serviceAccount) ([]string, error) {
+func (a *actions) constraintsOf(ctx context.Context, t *velero.Task, account serviceAccount) ([]string, error) {
 	groups, err := a.apiGroups(ctx, t)
-	if err != nil || !groups[securityGroup] {
+	if err != nil || !groups[api.SecurityGroup] {
 		return nil, err
 	}
-	all, err := a.constraints.Get(ctx, t.key(), a.listConstraints)
+	all, err := a.constraints.Get(ctx, t.Key(), a.listConstraints)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -72,11 +75,11 @@ func (a *actions) constraintsOf(ctx context.Context, t *task, account serviceAcc
 
 func (a *actions) listConstraints(ctx context.Context) ([]constraint, error) {
 	var all []constraint
-	err := a.cluster.Each(ctx, securityContextConstraints, "", kube.Selection{}, func(scc *unstructured.Unstructured) {
+	err := a.cluster.Each(ctx, api.SecurityContextConstraints, "", kube.Selection{}, func(scc *unstructured.Unstructured) {
 		all = append(all, constraint{
 			name:   scc.GetName(),
-			users:  slices.Collect(texts(listAt(scc.Object, "users"))),
-			groups: slices.Collect(texts(listAt(scc.Object, "groups"))),
+			users:  slices.Collect(fields.Texts(fields.ListAt(scc.Object, "users"))),
+			groups: slices.Collect(fields.Texts(fields.ListAt(scc.Object, "groups"))),
 		})
 	})
 	return all, err
@@ -84,14 +87,14 @@ func (a *actions) listConstraints(ctx context.Context) ([]constraint, error) {
 
 // restoreConstraint maps the namespaces in the users and groups.
 func (a *actions) restoreConstraint(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil || len(r.Spec.NamespaceMapping) == 0 {
 		return sdk.RestoreResult{}, err
 	}
-	before := slices.Collect(texts(listAt(in.Item.Object, "users")))
-	editTexts(listAt(in.Item.Object, "users"), r.targetUser)
-	editTexts(listAt(in.Item.Object, "groups"), r.targetGroup)
-	added := slices.DeleteFunc(slices.Collect(texts(listAt(in.Item.Object, "users"))), func(user string) bool {
+	before := slices.Collect(fields.Texts(fields.ListAt(in.Item.Object, "users")))
+	fields.EditTexts(fields.ListAt(in.Item.Object, "users"), r.TargetUser)
+	fields.EditTexts(fields.ListAt(in.Item.Object, "groups"), r.TargetGroup)
+	added := slices.DeleteFunc(slices.Collect(fields.Texts(fields.ListAt(in.Item.Object, "users"))), func(user string) bool {
 		return slices.Contains(before, user)
 	})
 	return sdk.RestoreResult{}, a.warnOfConstraint(ctx, in.Item.GetName(), added)
@@ -103,11 +106,11 @@ func (a *actions) warnOfConstraint(ctx context.Context, name string, users []str
 	if len(users) == 0 || name == "" {
 		return nil
 	}
-	present, err := a.cluster.Get(ctx, securityContextConstraints, "", name)
+	present, err := a.cluster.Get(ctx, api.SecurityContextConstraints, "", name)
 	if present == nil {
 		return err
 	}
-	has := slices.Collect(texts(listAt(present.Object, "users")))
+	has := slices.Collect(fields.Texts(fields.ListAt(present.Object, "users")))
 	missing := slices.DeleteFunc(users, func(user string) bool { return slices.Contains(has, user) })
 	if len(missing) > 0 {
 		slog.Warn("the SecurityContextConstraints exists and lacks users that the restored pods may need; add them with oc adm policy add-scc-to-user",

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -48,7 +50,7 @@ func testConstraints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		related, err := find[sdk.ItemBlockAction](t, s.actions, "02-serviceaccount-iba").RelatedItems(t.Context(), object(t, item), sdk.NewBackup(asJSON(t, in("{metadata: {uid: NS}}"))))
+		related, err := find[sdk.ItemBlockAction](t, s.actions, "02-serviceaccount-iba").RelatedItems(t.Context(), fieldstest.Object(t, item), sdk.NewBackup(fieldstest.JSON(t, in("{metadata: {uid: NS}}"))))
 		if err != nil || !slices.Equal(related, result.AdditionalItems) {
 			t.Errorf("related items %v, additional items %v, %v", related, result.AdditionalItems, err)
 		}

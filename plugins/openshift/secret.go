@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -14,15 +16,15 @@ func (a *actions) restoreSecret(_ context.Context, in sdk.RestoreInput) (sdk.Res
 }
 
 func isServingCertificate(secret *unstructured.Unstructured) bool {
-	return hasAnnotation(secret, servingCertKey) || hasAnnotation(secret, servingCertBetaKey)
+	return fields.HasAnnotation(secret, api.ServingCertKey) || fields.HasAnnotation(secret, api.ServingCertBetaKey)
 }
 
 func isGeneratedCredential(secret *unstructured.Unstructured) bool {
-	switch textAt(secret.Object, "type") {
-	case dockercfgType:
-		return hasAnnotation(secret, tokenAccountKey) || hasAnnotation(secret, accountUIDKey)
-	case accountTokenType:
-		return annotation(secret, createdByKey) == dockercfgCreator
+	switch fields.TextAt(secret.Object, "type") {
+	case api.DockercfgType:
+		return fields.HasAnnotation(secret, api.TokenAccountKey) || fields.HasAnnotation(secret, api.AccountUIDKey)
+	case api.AccountTokenType:
+		return fields.Annotation(secret, api.CreatedByKey) == api.DockercfgCreator
 	}
 	return false
 }

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -17,17 +21,17 @@ func (a *actions) backupServiceAccount(ctx context.Context, item *unstructured.U
 }
 
 func (a *actions) relatedToServiceAccount(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
-	t, err := backupOf(b)
+	t, err := velero.BackupOf(b)
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.constraintsOf(ctx, t, serviceAccount{item.GetNamespace(), item.GetName()})
+	names, err := a.constraintsOf(ctx, &t.Task, serviceAccount{item.GetNamespace(), item.GetName()})
 	if err != nil {
 		return nil, err
 	}
 	var items []sdk.ResourceIdentifier
 	for _, name := range names {
-		items = append(items, sdk.ResourceIdentifier{Group: securityGroup, Resource: securityContextConstraints.Resource, Name: name})
+		items = append(items, sdk.ResourceIdentifier{Group: api.SecurityGroup, Resource: api.SecurityContextConstraints.Resource, Name: name})
 	}
 	return items, nil
 }
@@ -37,17 +41,17 @@ func (a *actions) restoreServiceAccount(_ context.Context, in sdk.RestoreInput) 
 	account := in.Item
 	// Long names of accounts are cut off in those of their secrets, so that only
 	// the annotation tells.
-	named := annotation(account, pullSecretRefKey)
+	named := fields.Annotation(account, api.PullSecretRefKey)
 	generated := func(reference any) bool {
-		fields, _ := reference.(fields)
-		name := textAt(fields, "name")
+		entry, _ := reference.(fields.Map)
+		name := fields.TextAt(entry, "name")
 		return name != "" && (name == named || strings.HasPrefix(name, account.GetName()+"-dockercfg-"))
 	}
 	for _, field := range []string{"secrets", "imagePullSecrets"} {
-		if references := listAt(account.Object, field); references != nil {
+		if references := fields.ListAt(account.Object, field); references != nil {
 			account.Object[field] = slices.DeleteFunc(references, generated)
 		}
 	}
-	removeAnnotation(account, pullSecretRefKey)
+	fields.RemoveAnnotation(account, api.PullSecretRefKey)
 	return sdk.RestoreResult{}, nil
 }

@@ -4,6 +4,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
+
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 )
 
 // The guide has every setting with its default, and every annotation that other
@@ -14,7 +18,7 @@ func TestGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	guide := string(text)
-	for _, key := range settingKeys {
+	for _, key := range settings.Keys {
 		line := "| `" + key.Env + "` | `" + key.Default + "` |"
 		if key.Default == "" {
 			line = "| `" + key.Env + "` | - |"
@@ -24,8 +28,8 @@ func TestGuide(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		skipImageCopyKey, disableImageCopyKey, imageCopyKey, migrationRegistryKey, skipBuildConfigMapKey, disconnectedLabel, replicasModifiedLabel,
-		originalReplicasKey, originalPausedKey, pausedTriggersLabel, originalTriggersKey, triggersWaitKey,
+		api.SkipImageCopyKey, api.DisableImageCopyKey, api.ImageCopyKey, api.MigrationRegistryKey, api.SkipBuildConfigMapKey, api.DisconnectedLabel, api.ReplicasModifiedLabel,
+		api.OriginalReplicasKey, api.OriginalPausedKey, api.PausedTriggersLabel, api.OriginalTriggersKey, api.TriggersWaitKey,
 	} {
 		if !strings.Contains(guide, "`"+key) {
 			t.Errorf("the guide has no %s", key)

@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -13,24 +17,24 @@ import (
 // the stamps in place of the cluster.
 
 func (a *actions) backupStamp(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
-	t, err := backupOf(b)
+	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	return sdk.BackupResult{}, a.stamp(ctx, t, item, item.GetNamespace(), backupServerVersionKey, backupRegistryHostKey)
+	return sdk.BackupResult{}, a.stamp(ctx, &t.Task, item, item.GetNamespace(), api.BackupServerVersionKey, api.BackupRegistryHostKey)
 }
 
 func (a *actions) restoreStamp(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	namespace := r.target(in.Item.GetNamespace())
-	return sdk.RestoreResult{}, a.stamp(ctx, &r.task, in.Item, namespace, restoreServerVersionKey, restoreRegistryHostKey)
+	namespace := r.TargetNamespace(in.Item.GetNamespace())
+	return sdk.RestoreResult{}, a.stamp(ctx, &r.Task, in.Item, namespace, api.RestoreServerVersionKey, api.RestoreRegistryHostKey)
 }
 
-func (a *actions) stamp(ctx context.Context, t *task, item *unstructured.Unstructured, namespace, versionKey, hostKey string) error {
-	version, err := a.versions.Get(ctx, t.key(), func(ctx context.Context) (kube.Version, error) { return a.cluster.Version(ctx) })
+func (a *actions) stamp(ctx context.Context, t *velero.Task, item *unstructured.Unstructured, namespace, versionKey, hostKey string) error {
+	version, err := a.versions.Get(ctx, t.Key(), func(ctx context.Context) (kube.Version, error) { return a.cluster.Version(ctx) })
 	if err != nil {
 		return err
 	}
@@ -38,7 +42,7 @@ func (a *actions) stamp(ctx context.Context, t *task, item *unstructured.Unstruc
 	if err != nil {
 		return err
 	}
-	annotate(item, versionKey, version.String())
-	annotate(item, hostKey, host)
+	fields.Annotate(item, versionKey, version.String())
+	fields.Annotate(item, hostKey, host)
 	return nil
 }

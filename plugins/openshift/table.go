@@ -4,16 +4,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 )
 
 // actions has what the actions share. Its methods, the actions, are called
 // concurrently.
 type actions struct {
 	cluster  *kube.Cluster
-	settings func() (settings, error)
+	settings func() (config.Values, error)
 	// pullSecretTime is how long a namespace may take to get its pull secrets.
 	pullSecretTime time.Duration
 
@@ -27,29 +29,22 @@ type actions struct {
 	pods        kube.Memo[[]podFacts]
 	paused      kube.Memo[map[string]bool]
 	streams     kube.Memo[streams]
-	ahead       kube.Memo[bool]
 	backups     kube.Memo[bool]
-	converted   kube.Memo[conversions]
-	storages    pool[storage]
-	routes      pool[imageRoute]
-	cleaners    pool[*layout.Cleaner]
+	images      *imagecopy.Images
 }
 
 func newActions(cluster *kube.Cluster) *actions {
-	return &actions{
+	a := &actions{
 		cluster:  cluster,
-		settings: sync.OnceValues(readSettings),
+		settings: sync.OnceValues(settings.Read),
 
 		pullSecretTime: pullSecretTime,
 		// A namespace in which OpenShift makes no secrets is waited for once.
-		pullSecrets: kube.Memo[string]{Lifetime: wholeTask},
-		converted:   kube.Memo[conversions]{Lifetime: wholeTask},
-		ahead:       kube.Memo[bool]{Lifetime: wholeTask},
+		pullSecrets: kube.Memo[string]{Lifetime: kube.WholeTask},
 	}
+	a.images = imagecopy.New(cluster, func() (config.Values, error) { return a.settings() })
+	return a
 }
-
-// wholeTask is longer than any backup or restore takes.
-const wholeTask = 24 * time.Hour
 
 // table is every action under its registered name, which backups refer to and
 // whose number gives the order in which Velero runs them.

@@ -7,7 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,67 +34,67 @@ type imageTriggers struct{ *actions }
 
 func (i imageTriggers) begin(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	unpause(in.Item)
-	text := annotation(in.Item, imageTriggersKey)
+	text := fields.Annotation(in.Item, api.ImageTriggersKey)
 	if text == "" {
 		return sdk.RestoreResult{}, nil
 	}
-	r, err := restoreOf(in.Restore)
+	r, err := velero.RestoreOf(in.Restore)
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
 	triggers, err := parseTriggers(text)
 	if err != nil {
-		slog.Info("the annotation of image triggers cannot be read and is left alone", "item", describe(in.Item), "error", err)
+		slog.Info("the annotation of image triggers cannot be read and is left alone", "item", fields.Describe(in.Item), "error", err)
 		return sdk.RestoreResult{}, nil
 	}
-	if triggers.mapNamespaces(r.target) {
+	if triggers.mapNamespaces(r.TargetNamespace) {
 		text = triggers.String()
-		annotate(in.Item, imageTriggersKey, text)
+		fields.Annotate(in.Item, api.ImageTriggersKey, text)
 	}
 	waits, err := i.waits(r, in.Item)
-	o := operation{in.Item.GroupVersionKind().GroupKind(), r.target(in.Item.GetNamespace()), in.Item.GetName()}
+	o := operation{in.Item.GroupVersionKind().GroupKind(), r.TargetNamespace(in.Item.GetNamespace()), in.Item.GetName()}
 	if err != nil || !waits || !o.valid() || !triggers.pause() {
 		return sdk.RestoreResult{}, err
 	}
-	annotate(in.Item, originalTriggersKey, text)
-	annotate(in.Item, imageTriggersKey, triggers.String())
-	setLabel(in.Item, pausedTriggersLabel, r.labelValue())
+	fields.Annotate(in.Item, api.OriginalTriggersKey, text)
+	fields.Annotate(in.Item, api.ImageTriggersKey, triggers.String())
+	fields.SetLabel(in.Item, api.PausedTriggersLabel, r.LabelValue())
 	return sdk.RestoreResult{OperationID: o.String()}, nil
 }
 
 // unpause undoes the pause of another restore, during which the backup was taken.
 func unpause(item *unstructured.Unstructured) {
-	if !hasAnnotation(item, originalTriggersKey) {
+	if !fields.HasAnnotation(item, api.OriginalTriggersKey) {
 		return
 	}
-	if text, changed := resumed(annotation(item, imageTriggersKey), annotation(item, originalTriggersKey)); changed {
-		annotate(item, imageTriggersKey, text)
+	if text, changed := resumed(fields.Annotation(item, api.ImageTriggersKey), fields.Annotation(item, api.OriginalTriggersKey)); changed {
+		fields.Annotate(item, api.ImageTriggersKey, text)
 	}
-	removeAnnotation(item, originalTriggersKey)
-	removeAnnotation(item, triggersWaitKey)
-	removeLabel(item, pausedTriggersLabel)
+	fields.RemoveAnnotation(item, api.OriginalTriggersKey)
+	fields.RemoveAnnotation(item, api.TriggersWaitKey)
+	fields.RemoveLabel(item, api.PausedTriggersLabel)
 }
 
 // waits reports whether the pods of a workload must not be replaced yet.
-func (i imageTriggers) waits(r *restore, item *unstructured.Unstructured) (bool, error) {
+func (i imageTriggers) waits(r *velero.Restore, item *unstructured.Unstructured) (bool, error) {
 	s, err := i.settings()
 	if err != nil {
 		return false, err
 	}
-	switch s.String(triggersSetting) {
-	case triggersOfAll:
+	switch s.String(settings.Triggers) {
+	case settings.TriggersOfAll:
 		return true, nil
-	case triggersOfNone:
+	case settings.TriggersOfNone:
 		return false, nil
 	}
-	template := fieldsAt(item.Object, "spec", "template")
+	template := fields.MapAt(item.Object, "spec", "template")
 	if template == nil {
-		template = fieldsAt(item.Object, "spec", "jobTemplate", "spec", "template")
+		template = fields.MapAt(item.Object, "spec", "jobTemplate", "spec", "template")
 	}
-	return hasVolumes(fieldsAt(template, "spec")) ||
-		len(listAt(item.Object, "spec", "volumeClaimTemplates")) > 0 ||
-		hookedBy(fieldsAt(template, "metadata", "annotations")) ||
-		len(r.postHooks(item.GetNamespace(), stringMap(fieldsAt(template, "metadata", "labels")))) > 0, nil
+	return hasVolumes(fields.MapAt(template, "spec")) ||
+		len(fields.ListAt(item.Object, "spec", "volumeClaimTemplates")) > 0 ||
+		velero.HookedBy(fields.MapAt(template, "metadata", "annotations")) ||
+		len(r.PostHooks(item.GetNamespace(), fields.StringMap(fields.MapAt(template, "metadata", "labels")))) > 0, nil
 }
 
 // operation names the workload whose triggers are paused.
@@ -128,9 +132,9 @@ func parseOperation(id string) (operation, error) {
 
 // paused returns the workload if its triggers are paused by this restore, else
 // nil.
-func (i imageTriggers) paused(ctx context.Context, o operation, r *restore) (*unstructured.Unstructured, error) {
+func (i imageTriggers) paused(ctx context.Context, o operation, r *velero.Restore) (*unstructured.Unstructured, error) {
 	object, err := i.cluster.Get(ctx, triggeredKinds[o.kind], o.namespace, o.name)
-	if err != nil || object == nil || label(object, pausedTriggersLabel) != r.labelValue() {
+	if err != nil || object == nil || fields.Label(object, api.PausedTriggersLabel) != r.LabelValue() {
 		return nil, err
 	}
 	return object, nil
@@ -147,7 +151,7 @@ func (i imageTriggers) RestoreProgress(ctx context.Context, operationID string, 
 	if err != nil {
 		return sdk.Progress{}, err
 	}
-	p, err := i.advance(ctx, o, r, s.Duration(triggersTimeSetting))
+	p, err := i.advance(ctx, o, r, s.Duration(settings.TriggersTime))
 	if err != nil {
 		// What fails now, such as a change that somebody else was faster with, is
 		// tried again at the next look.
@@ -157,7 +161,7 @@ func (i imageTriggers) RestoreProgress(ctx context.Context, operationID string, 
 	return p, nil
 }
 
-func (i imageTriggers) advance(ctx context.Context, o operation, r *restore, patience time.Duration) (sdk.Progress, error) {
+func (i imageTriggers) advance(ctx context.Context, o operation, r *velero.Restore, patience time.Duration) (sdk.Progress, error) {
 	now := time.Now()
 	workload, err := i.paused(ctx, o, r)
 	if err != nil {
@@ -205,23 +209,23 @@ func (i imageTriggers) CancelRestore(ctx context.Context, operationID string, ow
 	})
 }
 
-func readOperation(id string, owner *sdk.Restore) (operation, *restore, error) {
+func readOperation(id string, owner *sdk.Restore) (operation, *velero.Restore, error) {
 	o, err := parseOperation(id)
 	if err != nil {
 		return o, nil, err
 	}
-	r, err := restoreOf(owner)
+	r, err := velero.RestoreOf(owner)
 	return o, r, err
 }
 
 // podsOf calls visit with the restored pods of a workload. The pods of jobs
 // cannot be told from each other after a restore, so these are all of the
 // namespace.
-func (i imageTriggers) podsOf(ctx context.Context, workload *unstructured.Unstructured, r *restore, visit func(*unstructured.Unstructured)) error {
+func (i imageTriggers) podsOf(ctx context.Context, workload *unstructured.Unstructured, r *velero.Restore, visit func(*unstructured.Unstructured)) error {
 	selector := labels.Everything()
 	if workload.GroupVersionKind().Group == "apps" {
 		var declared metav1.LabelSelector
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fieldsAt(workload.Object, "spec", "selector"), &declared); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields.MapAt(workload.Object, "spec", "selector"), &declared); err != nil {
 			return err
 		}
 		var err error
@@ -229,9 +233,9 @@ func (i imageTriggers) podsOf(ctx context.Context, workload *unstructured.Unstru
 			return err
 		}
 	}
-	restored := labels.SelectorFromSet(labels.Set{veleroRestoreLabel: r.labelValue()})
-	return i.cluster.Each(ctx, pods, workload.GetNamespace(), kube.Selection{Labels: restored.String()}, func(pod *unstructured.Unstructured) {
-		if selector.Matches(labelsOf(pod)) {
+	restored := labels.SelectorFromSet(labels.Set{velero.RestoreLabel: r.LabelValue()})
+	return i.cluster.Each(ctx, api.Pods, workload.GetNamespace(), kube.Selection{Labels: restored.String()}, func(pod *unstructured.Unstructured) {
+		if selector.Matches(fields.Labels(pod)) {
 			visit(pod)
 		}
 	})
@@ -239,16 +243,16 @@ func (i imageTriggers) podsOf(ctx context.Context, workload *unstructured.Unstru
 
 // settled reports whether a pod has come to its end, or is ready for as long as
 // its hooks may take. They begin when it is ready at the latest.
-func settled(pod *unstructured.Unstructured, r *restore, now time.Time) bool {
-	switch textAt(pod.Object, "status", "phase") {
+func settled(pod *unstructured.Unstructured, r *velero.Restore, now time.Time) bool {
+	switch fields.TextAt(pod.Object, "status", "phase") {
 	case "Succeeded", "Failed":
 		return true
 	}
-	for condition := range each(listAt(pod.Object, "status", "conditions")) {
-		if textAt(condition, "type") != "Ready" || textAt(condition, "status") != "True" {
+	for condition := range fields.Each(fields.ListAt(pod.Object, "status", "conditions")) {
+		if fields.TextAt(condition, "type") != "Ready" || fields.TextAt(condition, "status") != "True" {
 			continue
 		}
-		ready, err := time.Parse(time.RFC3339, textAt(condition, "lastTransitionTime"))
+		ready, err := time.Parse(time.RFC3339, fields.TextAt(condition, "lastTransitionTime"))
 		return err != nil || !now.Before(ready.Add(hookTime(pod, r)))
 	}
 	return false
@@ -258,7 +262,7 @@ func settled(pod *unstructured.Unstructured, r *restore, now time.Time) bool {
 const defaultHookTime = 30 * time.Second
 
 // hookTime returns how long the hooks of a pod may run, one after the other.
-func hookTime(pod *unstructured.Unstructured, r *restore) time.Duration {
+func hookTime(pod *unstructured.Unstructured, r *velero.Restore) time.Duration {
 	var total time.Duration
 	add := func(timeout time.Duration) {
 		if timeout <= 0 {
@@ -266,12 +270,12 @@ func hookTime(pod *unstructured.Unstructured, r *restore) time.Duration {
 		}
 		total += timeout
 	}
-	if hasAnnotation(pod, postHookCommandKey) {
-		timeout, _ := time.ParseDuration(annotation(pod, postHookTimeoutKey)) // 0 if it cannot be read
+	if fields.HasAnnotation(pod, velero.PostHookCommandKey) {
+		timeout, _ := time.ParseDuration(fields.Annotation(pod, velero.PostHookTimeoutKey)) // 0 if it cannot be read
 		add(timeout)
 		return total // Velero then heeds no other hooks
 	}
-	for _, hook := range r.postHooks(pod.GetNamespace(), labelsOf(pod)) {
+	for _, hook := range r.PostHooks(pod.GetNamespace(), fields.Labels(pod)) {
 		if hook.Exec != nil {
 			add(hook.Exec.ExecTimeout.Duration)
 		}
@@ -282,24 +286,24 @@ func hookTime(pod *unstructured.Unstructured, r *restore) time.Duration {
 // waitingSince returns the time at which the pods were first waited for. Velero
 // asks for progress when everything is restored, which may take hours.
 func (i imageTriggers) waitingSince(ctx context.Context, o operation, workload *unstructured.Unstructured, now time.Time) (time.Time, error) {
-	if since, err := time.Parse(time.RFC3339, annotation(workload, triggersWaitKey)); err == nil {
+	if since, err := time.Parse(time.RFC3339, fields.Annotation(workload, api.TriggersWaitKey)); err == nil {
 		return since, nil
 	}
-	return now, i.cluster.Patch(ctx, triggeredKinds[o.kind], o.namespace, o.name, fields{
-		"metadata": fields{"annotations": fields{triggersWaitKey: now.Format(time.RFC3339)}},
+	return now, i.cluster.Patch(ctx, triggeredKinds[o.kind], o.namespace, o.name, fields.Map{
+		"metadata": fields.Map{"annotations": fields.Map{api.TriggersWaitKey: now.Format(time.RFC3339)}},
 	})
 }
 
 // resume lets the triggers go on as they were, unless somebody has changed the
 // workload since it was read.
 func (i imageTriggers) resume(ctx context.Context, o operation, workload *unstructured.Unstructured) error {
-	annotations := fields{originalTriggersKey: nil, triggersWaitKey: nil}
-	if text, changed := resumed(annotation(workload, imageTriggersKey), annotation(workload, originalTriggersKey)); changed {
-		annotations[imageTriggersKey] = text
+	annotations := fields.Map{api.OriginalTriggersKey: nil, api.TriggersWaitKey: nil}
+	if text, changed := resumed(fields.Annotation(workload, api.ImageTriggersKey), fields.Annotation(workload, api.OriginalTriggersKey)); changed {
+		annotations[api.ImageTriggersKey] = text
 	}
-	return i.cluster.Patch(ctx, triggeredKinds[o.kind], o.namespace, o.name, fields{"metadata": fields{
+	return i.cluster.Patch(ctx, triggeredKinds[o.kind], o.namespace, o.name, fields.Map{"metadata": fields.Map{
 		"resourceVersion": workload.GetResourceVersion(),
-		"labels":          fields{pausedTriggersLabel: nil},
+		"labels":          fields.Map{api.PausedTriggersLabel: nil},
 		"annotations":     annotations,
 	}})
 }

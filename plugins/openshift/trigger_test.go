@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -156,7 +160,7 @@ func (r triggerRun) pod(name, labels, annotations string) *unstructured.Unstruct
 
 func (r triggerRun) status(pod *unstructured.Unstructured, status string) {
 	r.t.Helper()
-	_, err := r.resource(pod).Patch(r.t.Context(), pod.GetName(), types.MergePatchType, asJSON(r.t, "status: "+status), metav1.PatchOptions{}, "status")
+	_, err := r.resource(pod).Patch(r.t.Context(), pod.GetName(), types.MergePatchType, fieldstest.JSON(r.t, "status: "+status), metav1.PatchOptions{}, "status")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -164,7 +168,7 @@ func (r triggerRun) status(pod *unstructured.Unstructured, status string) {
 
 func (r triggerRun) change(patch string) {
 	r.t.Helper()
-	_, err := r.resource(r.deployment).Patch(r.t.Context(), "web", types.MergePatchType, asJSON(r.t, patch), metav1.PatchOptions{})
+	_, err := r.resource(r.deployment).Patch(r.t.Context(), "web", types.MergePatchType, fieldstest.JSON(r.t, patch), metav1.PatchOptions{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -174,7 +178,7 @@ func (r triggerRun) change(patch string) {
 func (r triggerRun) progress(want bool) {
 	r.t.Helper()
 	operations := find[sdk.RestoreOperations](r.t, openShift(r.t).actions, "27-image-trigger")
-	p, err := operations.RestoreProgress(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(asJSON(r.t, "{metadata: {name: r}}")))
+	p, err := operations.RestoreProgress(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}")))
 	if err != nil || p.Completed != want || p.Err != "" || p.Updated.IsZero() {
 		r.t.Errorf("progress: %+v, %v", p, err)
 	}
@@ -183,7 +187,7 @@ func (r triggerRun) progress(want bool) {
 func (r triggerRun) cancel() {
 	r.t.Helper()
 	operations := find[sdk.RestoreOperations](r.t, openShift(r.t).actions, "27-image-trigger")
-	if err := operations.CancelRestore(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(asJSON(r.t, "{metadata: {name: r}}"))); err != nil {
+	if err := operations.CancelRestore(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}"))); err != nil {
 		r.t.Error(err)
 	}
 }
@@ -193,11 +197,11 @@ func (r triggerRun) cancel() {
 func (r triggerRun) mustBe(triggers string) {
 	r.t.Helper()
 	now := r.get(r.deployment)
-	if got := annotation(now, imageTriggersKey); got != triggers {
+	if got := fields.Annotation(now, api.ImageTriggersKey); got != triggers {
 		r.t.Errorf("triggers are %s, want %s", got, triggers)
 	}
-	over := !hasAnnotation(now, originalTriggersKey) && !hasAnnotation(now, triggersWaitKey) && label(now, pausedTriggersLabel) == ""
-	if over != (triggers != `[{"paused":true}]`) || annotation(now, "other") != "x" {
+	over := !fields.HasAnnotation(now, api.OriginalTriggersKey) && !fields.HasAnnotation(now, api.TriggersWaitKey) && fields.Label(now, api.PausedTriggersLabel) == ""
+	if over != (triggers != `[{"paused":true}]`) || fields.Annotation(now, "other") != "x" {
 		r.t.Errorf("metadata are %v", now.Object["metadata"])
 	}
 }
@@ -284,7 +288,7 @@ func testTriggers(t *testing.T) {
 		r.change("metadata: {labels: {oadp.openshift.io/image-triggers-paused-by: later}}")
 		r.progress(true)
 		r.cancel()
-		if got := annotation(r.get(r.deployment), imageTriggersKey); got != paused {
+		if got := fields.Annotation(r.get(r.deployment), api.ImageTriggersKey); got != paused {
 			t.Errorf("triggers are %s", got)
 		}
 	})

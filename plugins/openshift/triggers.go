@@ -5,11 +5,13 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 )
 
 // triggers is the annotation image.openshift.io/triggers: a list of objects with
 // from, fieldPath and paused.
-type triggers []fields
+type triggers []fields.Map
 
 func parseTriggers(text string) (triggers, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
@@ -29,7 +31,7 @@ func (t triggers) String() string {
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	// It was decoded from JSON, so it can be encoded.
-	_ = encoder.Encode([]fields(t))
+	_ = encoder.Encode([]fields.Map(t))
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
@@ -37,8 +39,8 @@ func (t triggers) String() string {
 // changed anything.
 func (t triggers) mapNamespaces(target func(string) string) (changed bool) {
 	for _, trigger := range t {
-		from := fieldsAt(trigger, "from")
-		editText(from, "namespace", func(namespace string) string {
+		from := fields.MapAt(trigger, "from")
+		fields.EditText(from, "namespace", func(namespace string) string {
 			changed = changed || target(namespace) != namespace
 			return target(namespace)
 		})
@@ -96,6 +98,6 @@ func resumed(current, original string) (text string, changed bool) {
 
 // sameTrigger reports whether two triggers set the same field from the same
 // image.
-func sameTrigger(x, y fields) bool {
+func sameTrigger(x, y fields.Map) bool {
 	return reflect.DeepEqual(x["from"], y["from"]) && reflect.DeepEqual(x["fieldPath"], y["fieldPath"])
 }

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -14,38 +18,38 @@ const reclaimRetain = "Retain"
 
 // backupVolume keeps the data of a volume that is moved, when its claim goes.
 func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
-	t, err := backupOf(b)
-	if err != nil || !t.migration() {
+	t, err := velero.BackupOf(b)
+	if err != nil || !api.Migration(t.Metadata.Labels) {
 		return sdk.BackupResult{}, err
 	}
-	live, err := a.cluster.Get(ctx, volumes, "", item.GetName())
+	live, err := a.cluster.Get(ctx, api.Volumes, "", item.GetName())
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
 	if live == nil {
 		return sdk.BackupResult{}, errors.New("the volume is gone from the cluster")
 	}
-	policy := textAt(live.Object, "spec", "persistentVolumeReclaimPolicy")
-	if annotation(live, migrateTypeKey) != "move" || policy == reclaimRetain {
+	policy := fields.TextAt(live.Object, "spec", "persistentVolumeReclaimPolicy")
+	if fields.Annotation(live, api.MigrateTypeKey) != "move" || policy == reclaimRetain {
 		return sdk.BackupResult{}, nil
 	}
-	err = a.cluster.Patch(ctx, volumes, "", item.GetName(), fields{
-		"metadata": fields{"annotations": fields{originalPolicyKey: policy}},
-		"spec":     fields{"persistentVolumeReclaimPolicy": reclaimRetain},
+	err = a.cluster.Patch(ctx, api.Volumes, "", item.GetName(), fields.Map{
+		"metadata": fields.Map{"annotations": fields.Map{api.OriginalPolicyKey: policy}},
+		"spec":     fields.Map{"persistentVolumeReclaimPolicy": reclaimRetain},
 	})
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	annotate(item, originalPolicyKey, policy)
-	if spec := child(item.Object, "spec"); spec != nil {
+	fields.Annotate(item, api.OriginalPolicyKey, policy)
+	if spec := fields.Child(item.Object, "spec"); spec != nil {
 		spec["persistentVolumeReclaimPolicy"] = reclaimRetain
 	}
 	return sdk.BackupResult{}, nil
 }
 
 func (a *actions) restoreVolume(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
-	if err != nil || !r.migration() || annotation(in.Item, migrateTypeKey) != "copy" {
+	r, err := velero.RestoreOf(in.Restore)
+	if err != nil || !api.Migration(r.Metadata.Labels) || fields.Annotation(in.Item, api.MigrateTypeKey) != "copy" {
 		return sdk.RestoreResult{}, err
 	}
 	if stagedBySnapshot(r, in.Item) {
@@ -56,21 +60,21 @@ func (a *actions) restoreVolume(_ context.Context, in sdk.RestoreInput) (sdk.Res
 }
 
 func (a *actions) restoreVolumeClaim(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := restoreOf(in.Restore)
-	if err != nil || !r.migration() {
+	r, err := velero.RestoreOf(in.Restore)
+	if err != nil || !api.Migration(r.Metadata.Labels) {
 		return sdk.RestoreResult{}, err
 	}
-	removeAnnotation(in.Item, selectedNodeKey)
-	if annotation(in.Item, migrateTypeKey) != "copy" {
+	fields.RemoveAnnotation(in.Item, api.SelectedNodeKey)
+	if fields.Annotation(in.Item, api.MigrateTypeKey) != "copy" {
 		return sdk.RestoreResult{}, nil
 	}
 	if stagedBySnapshot(r, in.Item) {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	setClass(in.Item)
-	spec := fieldsAt(in.Item.Object, "spec")
+	spec := fields.MapAt(in.Item.Object, "spec")
 	delete(spec, "selector")
-	if mode := annotation(in.Item, targetAccessModeKey); mode != "" && spec != nil {
+	if mode := fields.Annotation(in.Item, api.TargetAccessModeKey); mode != "" && spec != nil {
 		spec["accessModes"] = []any{mode}
 	}
 	return sdk.RestoreResult{}, nil
@@ -78,19 +82,19 @@ func (a *actions) restoreVolumeClaim(_ context.Context, in sdk.RestoreInput) (sd
 
 // stagedBySnapshot reports whether the data of a volume follows in the final
 // migration.
-func stagedBySnapshot(r *restore, item *unstructured.Unstructured) bool {
-	return r.Metadata.Annotations[migrationTypeKey] == "stage" && r.Metadata.Labels[stageRestoreLabel] != "" &&
-		annotation(item, copyMethodKey) == "snapshot"
+func stagedBySnapshot(r *velero.Restore, item *unstructured.Unstructured) bool {
+	return r.Metadata.Annotations[api.MigrationTypeKey] == "stage" && r.Metadata.Labels[api.StageRestoreLabel] != "" &&
+		fields.Annotation(item, api.CopyMethodKey) == "snapshot"
 }
 
 // setClass sets the storage class that the migration has chosen, which may be
 // none.
 func setClass(item *unstructured.Unstructured) {
-	class := annotation(item, targetClassKey)
-	if spec := child(item.Object, "spec"); spec != nil {
+	class := fields.Annotation(item, api.TargetClassKey)
+	if spec := fields.Child(item.Object, "spec"); spec != nil {
 		spec["storageClassName"] = class
 	}
-	if hasAnnotation(item, betaClassKey) {
-		annotate(item, betaClassKey, class)
+	if fields.HasAnnotation(item, api.BetaClassKey) {
+		fields.Annotate(item, api.BetaClassKey, class)
 	}
 }

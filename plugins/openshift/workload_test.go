@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/opencontainers/go-digest"
 )
 
 const mapped = `
@@ -23,28 +24,28 @@ func TestImageSwap(t *testing.T) {
 			return namespace + "-copy"
 		}
 		return namespace
-	}, func() conversions {
+	}, func() map[digest.Digest]digest.Digest {
 		asked++
-		return conversions{sum("a"): sum("b")}
+		return map[digest.Digest]digest.Digest{digestOf("a"): digestOf("b")}
 	}}
 	for image, want := range map[string]string{
-		"r:5000/shop/app:v1":                   "new.example/shop-copy/app:v1",
-		"r:5000/shop/app@sha256:aa":            "new.example/shop-copy/app@sha256:aa",
-		"r:5000/shop/app@" + sum("a").String(): "new.example/shop-copy/app@" + sum("b").String(),
-		"r:5000/shop/app@" + sum("b").String(): "new.example/shop-copy/app@" + sum("b").String(),
-		"q:5000/shop/app@" + sum("a").String(): "q:5000/shop/app@" + sum("a").String(),
-		"r:5000/other/app":                     "new.example/other/app",
-		"r:5000/openshift/ruby@sha256:aa":      "new.example/openshift/ruby",
-		"r:5000/openshift/ruby:2@sha256:aa":    "new.example/openshift/ruby:2",
-		"r:5000/openshift/ruby:2":              "new.example/openshift-copy/ruby:2",
-		"r:5000/shop/deep/app:v1":              "new.example/shop-copy/deep/app:v1",
-		"r:5000/app":                           "new.example/app",
-		"r:50001/shop/app":                     "r:50001/shop/app",
-		"r:500/shop/app":                       "r:500/shop/app",
-		"shop/app":                             "shop/app",
-		"app":                                  "app",
-		"r:5000":                               "r:5000",
-		"docker.io/r:5000/shop/app":            "docker.io/r:5000/shop/app",
+		"r:5000/shop/app:v1":                        "new.example/shop-copy/app:v1",
+		"r:5000/shop/app@sha256:aa":                 "new.example/shop-copy/app@sha256:aa",
+		"r:5000/shop/app@" + digestOf("a").String(): "new.example/shop-copy/app@" + digestOf("b").String(),
+		"r:5000/shop/app@" + digestOf("b").String(): "new.example/shop-copy/app@" + digestOf("b").String(),
+		"q:5000/shop/app@" + digestOf("a").String(): "q:5000/shop/app@" + digestOf("a").String(),
+		"r:5000/other/app":                          "new.example/other/app",
+		"r:5000/openshift/ruby@sha256:aa":           "new.example/openshift/ruby",
+		"r:5000/openshift/ruby:2@sha256:aa":         "new.example/openshift/ruby:2",
+		"r:5000/openshift/ruby:2":                   "new.example/openshift-copy/ruby:2",
+		"r:5000/shop/deep/app:v1":                   "new.example/shop-copy/deep/app:v1",
+		"r:5000/app":                                "new.example/app",
+		"r:50001/shop/app":                          "r:50001/shop/app",
+		"r:500/shop/app":                            "r:500/shop/app",
+		"shop/app":                                  "shop/app",
+		"app":                                       "app",
+		"r:5000":                                    "r:5000",
+		"docker.io/r:5000/shop/app":                 "docker.io/r:5000/shop/app",
 	} {
 		if got := swap.image(image); got != want {
 			t.Errorf("%s becomes %s, want %s", image, got, want)

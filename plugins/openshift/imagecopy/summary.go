@@ -1,15 +1,17 @@
-package main
+package imagecopy
 
 import (
 	"encoding/json"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// copySummary says in the backup of an image stream what became of its images.
-type copySummary struct {
+// Summary says in the backup of an image stream what became of its images.
+type Summary struct {
 	// Owner is what the bucket's index of images knows the backup by.
 	Owner  string `json:"owner,omitempty"`
 	Images int    `json:"images,omitempty"`
@@ -23,34 +25,34 @@ type copySummary struct {
 	Missing []digest.Digest `json:"missing,omitempty"`
 }
 
-// readSummary returns the summary in the backup of a stream, or false if there
+// ReadSummary returns the summary in the backup of a stream, or false if there
 // is none that can be read.
-func readSummary(stream *unstructured.Unstructured) (copySummary, bool) {
-	var s copySummary
-	text := annotation(stream, imageCopyKey)
+func ReadSummary(stream *unstructured.Unstructured) (Summary, bool) {
+	var s Summary
+	text := fields.Annotation(stream, api.ImageCopyKey)
 	return s, text != "" && json.Unmarshal([]byte(text), &s) == nil
 }
 
-func (s copySummary) annotate(stream *unstructured.Unstructured) error {
+func (s Summary) annotate(stream *unstructured.Unstructured) error {
 	text, err := json.Marshal(s)
 	if err == nil {
-		annotate(stream, imageCopyKey, string(text))
+		fields.Annotate(stream, api.ImageCopyKey, string(text))
 	}
 	return err
 }
 
 // rewrite lets the status of a stream name converted images of the registry as
 // they are in the backup.
-func (s copySummary) rewrite(stream *unstructured.Unstructured, host string) {
+func (s Summary) rewrite(stream *unstructured.Unstructured, host string) {
 	if len(s.Converted) == 0 {
 		return
 	}
-	for tag := range each(listAt(stream.Object, "status", "tags")) {
-		for item := range each(listAt(tag, "items")) {
-			reference := textAt(item, "dockerImageReference")
+	for tag := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
+		for item := range fields.Each(fields.ListAt(tag, "items")) {
+			reference := fields.TextAt(item, "dockerImageReference")
 			old, err := imageDigest(item)
 			now := s.Converted[old]
-			if err != nil || now == "" || !isLocal(reference, host) {
+			if err != nil || now == "" || !IsLocal(reference, host) {
 				continue
 			}
 			name, _, _ := strings.Cut(reference, "@")

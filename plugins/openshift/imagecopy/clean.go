@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"cmp"
@@ -13,32 +13,34 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 )
 
+// The command that removes images, and what it is for.
 const (
-	cleanImagesCommand = "clean-images"
-	cleanImagesAbout   = "remove the images that no backup needs; --dry-run lists them"
+	CleanCommand = "clean-images"
+	CleanAbout   = "remove the images that no backup needs; --dry-run lists them"
 )
 
-// cleanImages is the command that does by hand what the deletion of a backup
-// does as well.
-func (a *actions) cleanImages(out io.Writer) func(ctx context.Context, args []string) error {
+// Clean is the command that does by hand what the deletion of a backup does as
+// well.
+func (i *Images) Clean(out io.Writer) func(ctx context.Context, args []string) error {
 	return func(ctx context.Context, args []string) error {
 		request, dryRun, err := cleanImagesArgs(args)
 		if err != nil {
 			return err
 		}
-		s, err := a.settings()
+		s, err := i.settings()
 		if err != nil {
 			return err
 		}
-		opened, done, err := a.openStorage(request)(ctx)
+		opened, done, err := i.openStorage(request)(ctx)
 		if err != nil {
 			return err
 		}
 		defer done()
-		grace := s.Duration(graceSetting)
+		grace := s.Duration(settings.Grace)
 		fmt.Fprintf(out, "bucket %s, images stay for %s after the last backup that needs them\n\n", opened.location.Bucket, grace)
 		cleaner := layout.NewCleaner(opened, grace, slog.Default())
 		planned, err := cleaner.Plan(ctx)
@@ -56,7 +58,7 @@ func (a *actions) cleanImages(out io.Writer) func(ctx context.Context, args []st
 }
 
 func cleanImagesArgs(args []string) (request registrysecret.Request, dryRun bool, err error) {
-	flags := flag.NewFlagSet(cleanImagesCommand, flag.ContinueOnError)
+	flags := flag.NewFlagSet(CleanCommand, flag.ContinueOnError)
 	flags.StringVar(&request.Location, "location", "", "`NAME` of the backup storage location with the bucket")
 	flags.StringVar(&request.Namespace, "namespace", cmp.Or(os.Getenv("VELERO_NAMESPACE"), "velero"), "`NAMESPACE` of Velero")
 	flags.BoolVar(&dryRun, "dry-run", false, "list only; remove nothing")

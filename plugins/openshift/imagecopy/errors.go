@@ -1,41 +1,42 @@
-package main
+package imagecopy
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// Codes of the errors of the actions.
+// Codes of the errors of this package.
 var (
-	codeImageMissing = fault.Code{
+	CodeImageMissing = fault.Code{
 		ID:      "OPENSHIFT_IMAGE_MISSING",
 		Meaning: "The current image of a tag is neither in the registry that it is copied from nor where it is copied to.",
 		Fix:     "push or import the tag again, or delete it with oc tag -d, and repeat the backup or restore",
 	}
-	codeNoRegistry = fault.Code{
+	CodeNoRegistry = fault.Code{
 		ID:      "OPENSHIFT_NO_REGISTRY",
 		Meaning: "The images of a backup cannot be restored, as the cluster has no registry of its own that the plugin can find.",
 		Fix: "turn on the image registry of the cluster, or restore without images: set spec.backupImages of the " +
 			"DataProtectionApplication to false",
 	}
-	codeBackupUnreadable = fault.Code{
+	CodeBackupUnreadable = fault.Code{
 		ID:      "OPENSHIFT_BACKUP_UNREADABLE",
 		Meaning: "The Backup that a restore is from is not in the cluster, and nothing else tells which backup storage location has its images.",
 		Fix:     "wait until Velero has synchronised the Backup from its location, and restore again",
 	}
-	codeImagesUnavailable = fault.Code{
+	CodeImagesUnavailable = fault.Code{
 		ID:      "OPENSHIFT_IMAGES_UNAVAILABLE",
 		Meaning: "Images cannot be copied, for a reason that the error of an earlier image stream of the same backup or restore gives.",
 		Fix:     "see the error of the image stream that this one names",
 	}
-	codeImageUnreadable = fault.Code{
+	CodeImageUnreadable = fault.Code{
 		ID:      "OPENSHIFT_IMAGE_UNREADABLE",
 		Meaning: "An image stream names an image of the cluster's registry without a digest by which it could be copied.",
 		Fix:     "import or push the tag again, or delete it with oc tag -d",
 	}
-	codeNoMigrationRegistry = fault.Code{
+	CodeNoMigrationRegistry = fault.Code{
 		ID:      "OPENSHIFT_NO_MIGRATION_REGISTRY",
 		Meaning: "A migration does not say, or not as HOST:PORT, which registry the images go through.",
 		Fix:     "annotate the Backup and the Restore with openshift.io/migration-registry, or the Backup with migration.openshift.io/disable-image-copy=true",
@@ -44,7 +45,7 @@ var (
 
 func imageMissing(image plannedImage, err error) error {
 	return &fault.Error{
-		Code: codeImageMissing,
+		Code: CodeImageMissing,
 		What: fmt.Sprintf("image %s of tag %s", image.digest, strings.Join(image.currentOf, ", ")),
 		Err:  err,
 	}
@@ -53,25 +54,25 @@ func imageMissing(image plannedImage, err error) error {
 func tagFailed(tag string, err error) error { return fmt.Errorf("tag %s: %w", tag, err) }
 
 func noRegistry() error {
-	return &fault.Error{Code: codeNoRegistry, What: "its images have no registry to go to"}
+	return &fault.Error{Code: CodeNoRegistry, What: "its images have no registry to go to"}
 }
 
-func backupUnreadable(r *restore, err error) error {
-	return &fault.Error{Code: codeBackupUnreadable, What: fmt.Sprintf("Backup %s/%s", r.Metadata.Namespace, r.Spec.BackupName), Err: err}
+func backupUnreadable(r *velero.Restore, err error) error {
+	return &fault.Error{Code: CodeBackupUnreadable, What: fmt.Sprintf("Backup %s/%s", r.Metadata.Namespace, r.Spec.BackupName), Err: err}
 }
 
-func noMigrationRegistry(kind string, t *task) error {
-	return &fault.Error{Code: codeNoMigrationRegistry, What: fmt.Sprintf("%s %s of a migration names no registry for images", kind, t.Metadata.Name)}
+func noMigrationRegistry(kind string, t *velero.Task) error {
+	return &fault.Error{Code: CodeNoMigrationRegistry, What: fmt.Sprintf("%s %s of a migration names no registry for images", kind, t.Metadata.Name)}
 }
 
 func imagesUnavailable(told string) error {
-	return &fault.Error{Code: codeImagesUnavailable, What: "images cannot be copied, for the reason that the error of " + told + " gives"}
+	return &fault.Error{Code: CodeImagesUnavailable, What: "images cannot be copied, for the reason that the error of " + told + " gives"}
 }
 
 func imageUnreadable(tag, reference string, err error) error {
-	return &fault.Error{Code: codeImageUnreadable, What: fmt.Sprintf("image %s of tag %s", reference, tag), Err: err}
+	return &fault.Error{Code: CodeImageUnreadable, What: fmt.Sprintf("image %s of tag %s", reference, tag), Err: err}
 }
 
 func badMigrationRegistry(host string, err error) error {
-	return &fault.Error{Code: codeNoMigrationRegistry, What: fmt.Sprintf("images cannot go through registry %q", host), Err: err}
+	return &fault.Error{Code: CodeNoMigrationRegistry, What: fmt.Sprintf("images cannot go through registry %q", host), Err: err}
 }

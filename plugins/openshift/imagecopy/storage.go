@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"context"
@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,11 +29,11 @@ type storage struct {
 
 // openStorage opens the bucket of a location with the first credential that is
 // found for it.
-func (a *actions) openStorage(request registrysecret.Request) opener[storage] {
+func (i *Images) openStorage(request registrysecret.Request) opener[storage] {
 	return func(ctx context.Context) (storage, func(), error) {
 		finder := registrysecret.Finder{
-			Location: a.locationObject,
-			Secret:   a.secretObject,
+			Location: i.locationObject,
+			Secret:   i.secretObject,
 			Ambient:  open.Ambient,
 			Log:      slog.Default(),
 		}
@@ -66,35 +69,35 @@ func answers(ctx context.Context, bucket objectstore.Bucket) error {
 }
 
 // veleroNamespace is where Velero's own objects are.
-func veleroNamespace(t *task) string {
+func veleroNamespace(t *velero.Task) string {
 	if namespace := os.Getenv("VELERO_NAMESPACE"); namespace != "" {
 		return namespace
 	}
 	return t.Metadata.Namespace
 }
 
-func (a *actions) locationObject(ctx context.Context, namespace, name string) (map[string]any, error) {
-	object, err := a.existing(ctx, backupStorageLocations, namespace, name)
+func (i *Images) locationObject(ctx context.Context, namespace, name string) (map[string]any, error) {
+	object, err := i.existing(ctx, api.BackupStorageLocations, namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	return object.Object, nil
 }
 
-func (a *actions) secretObject(ctx context.Context, namespace, name string) (*registrysecret.Secret, error) {
-	object, err := a.existing(ctx, secrets, namespace, name)
+func (i *Images) secretObject(ctx context.Context, namespace, name string) (*registrysecret.Secret, error) {
+	object, err := i.existing(ctx, api.Secrets, namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	secret := &registrysecret.Secret{Data: map[string][]byte{}}
-	for key, text := range stringMap(fieldsAt(object.Object, "data")) {
+	for key, text := range fields.StringMap(fields.MapAt(object.Object, "data")) {
 		// The API server encodes what it gives out.
 		if secret.Data[key], err = base64.StdEncoding.DecodeString(text); err != nil {
 			return nil, fmt.Errorf("key %s is not encoded as base64", key)
 		}
 	}
-	for owner := range each(listAt(object.Object, "metadata", "ownerReferences")) {
-		secret.OwnerKinds = append(secret.OwnerKinds, textAt(owner, "kind"))
+	for owner := range fields.Each(fields.ListAt(object.Object, "metadata", "ownerReferences")) {
+		secret.OwnerKinds = append(secret.OwnerKinds, fields.TextAt(owner, "kind"))
 	}
 	return secret, nil
 }
@@ -102,8 +105,8 @@ func (a *actions) secretObject(ctx context.Context, namespace, name string) (*re
 // existing reads an object. What the API refuses is an error of the API alone,
 // without what the client says of it: those who look for a credential say it
 // better.
-func (a *actions) existing(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
-	object, err := a.cluster.Get(ctx, resource, namespace, name)
+func (i *Images) existing(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	object, err := i.cluster.Get(ctx, resource, namespace, name)
 	var refused *apierrors.StatusError
 	if errors.As(err, &refused) {
 		return nil, refused
@@ -114,23 +117,28 @@ func (a *actions) existing(ctx context.Context, resource schema.GroupVersionReso
 	return object, err
 }
 
+// locationOf names the storage location of a backup.
+func locationOf(b *velero.Backup) registrysecret.Request {
+	return registrysecret.Request{Namespace: veleroNamespace(&b.Task), Location: b.Spec.StorageLocation, Backup: b.Metadata.Name}
+}
+
 // storageOf names the storage location of the backup that a restore is from.
-func (a *actions) storageOf(ctx context.Context, r *restore) (registrysecret.Request, error) {
-	namespace := veleroNamespace(&r.task)
-	backup, err := a.existing(ctx, backups, namespace, r.Spec.BackupName)
+func (i *Images) storageOf(ctx context.Context, r *velero.Restore) (registrysecret.Request, error) {
+	namespace := veleroNamespace(&r.Task)
+	backup, err := i.existing(ctx, api.Backups, namespace, r.Spec.BackupName)
 	if err != nil {
 		return registrysecret.Request{}, backupUnreadable(r, err)
 	}
 	return registrysecret.Request{
 		Namespace: namespace,
-		Location:  textAt(backup.Object, "spec", "storageLocation"),
+		Location:  fields.TextAt(backup.Object, "spec", "storageLocation"),
 		Backup:    r.Spec.BackupName,
 	}, nil
 }
 
 // ownerOf is what the bucket's index of images knows a backup by.
-func (a *actions) ownerOf(ctx context.Context, b *storedBackup, l *location.Location) (layout.Backup, error) {
-	cluster, err := a.clusterID(ctx)
+func (i *Images) ownerOf(ctx context.Context, b *velero.Backup, l *location.Location) (layout.Backup, error) {
+	cluster, err := i.clusterID(ctx)
 	return layout.Backup{
 		Cluster: cluster, Namespace: l.Namespace, Location: l.Name, Prefix: l.Prefix,
 		Name: b.Metadata.Name, UID: b.Metadata.UID,
@@ -138,17 +146,17 @@ func (a *actions) ownerOf(ctx context.Context, b *storedBackup, l *location.Loca
 }
 
 // clusterID tells clusters apart that share a bucket.
-func (a *actions) clusterID(ctx context.Context) (string, error) {
-	version, err := a.cluster.Get(ctx, clusterVersions, "", "version")
+func (i *Images) clusterID(ctx context.Context) (string, error) {
+	version, err := i.cluster.Get(ctx, api.ClusterVersions, "", "version")
 	if err != nil {
 		return "", err
 	}
 	if version != nil {
-		if id := textAt(version.Object, "spec", "clusterID"); id != "" {
+		if id := fields.TextAt(version.Object, "spec", "clusterID"); id != "" {
 			return id, nil
 		}
 	}
-	system, err := a.existing(ctx, namespaces, "", "kube-system")
+	system, err := i.existing(ctx, api.Namespaces, "", "kube-system")
 	if err != nil {
 		return "", fmt.Errorf("finding the id of the cluster: %w", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"fmt"
@@ -8,19 +8,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/opencontainers/go-digest"
 )
 
-// sum is the digest that tests write as a letter.
-func sum(letter string) digest.Digest { return digest.FromString(letter) }
+// digestOf is the digest that tests write as a letter.
+func digestOf(letter string) digest.Digest { return digest.FromString(letter) }
 
 // withDigests puts digests in place of @LETTER, and of image: LETTER.
 func withDigests(text string) string {
 	for _, letter := range []string{"a", "b", "c", "d"} {
-		text = strings.ReplaceAll(text, "image: "+letter+",", `image: "`+sum(letter).String()+`",`)
-		text = strings.ReplaceAll(text, "@"+letter+"}", "@"+sum(letter).String()+"}")
+		text = strings.ReplaceAll(text, "image: "+letter+",", `image: "`+digestOf(letter).String()+`",`)
+		text = strings.ReplaceAll(text, "@"+letter+"}", "@"+digestOf(letter).String()+"}")
 	}
 	return text
 }
@@ -30,7 +35,7 @@ func withDigests(text string) string {
 func planOf(p imagePlan) string {
 	letter := func(d digest.Digest) string {
 		for _, l := range []string{"a", "b", "c", "d"} {
-			if d == sum(l) {
+			if d == digestOf(l) {
 				return l
 			}
 		}
@@ -99,7 +104,7 @@ func TestPlan(t *testing.T) {
 		{"imported over what was pushed", "{name: v1, from: {kind: DockerImage, name: quay.io/x}}",
 			tagText("v1", "b:quay.io/x", "a:shop/app"), "a<shop/app> v1=a"},
 		{"pushed tag, now elsewhere", "{name: v1}", tagText("v1", "b:quay.io/x", "a:shop/app"),
-			"a<shop/app> v1=a?quay.io/x@" + sum("b").String()},
+			"a<shop/app> v1=a?quay.io/x@" + digestOf("b").String()},
 		{"pushed over what was imported", "{name: v1}", tagText("v1", "b:shop/app", "a:quay.io/x"), "b<shop/app>!v1 v1=b+"},
 		{"references in two repositories", "", tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:tools/base"),
 			"a<shop/app,tools/base>!v1,v2 v1=a+ v2=a+"},
@@ -108,7 +113,7 @@ func TestPlan(t *testing.T) {
 		{"reference by a tag", "", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:5000/tools/base:v3'}]}", "a<shop/app,tools/base>!v1 v1=a+"},
 		{"odd fields", "7, {name: [], from: 1}", "7, {tag: 1, items: {}}, {tag: v1, items: [null, {image: 1, dockerImageReference: []}]}", ""},
 	} {
-		p, err := planImages(object(t, streamText(c.spec, c.status)), "reg:5000")
+		p, err := planImages(fieldstest.Object(t, streamText(c.spec, c.status)), "reg:5000")
 		if got := planOf(p); err != nil || got != c.want {
 			t.Errorf("%s: %s, %v; want %s", c.what, got, err, c.want)
 		}
@@ -117,19 +122,19 @@ func TestPlan(t *testing.T) {
 		"no digest":  "{dockerImageReference: reg:5000/shop/app}",
 		"odd digest": "{image: 'sha256:aa', dockerImageReference: 'reg:5000/shop/app@sha256:aa'}",
 	} {
-		_, err := planImages(object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
-		if !codeImageUnreadable.Is(err) || !strings.Contains(err.Error(), "v7") {
+		_, err := planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
+		if !CodeImageUnreadable.Is(err) || !strings.Contains(err.Error(), "v7") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if p, err := planImages(object(t, streamText("", tagText("v1", "a:shop/app"))), ""); err != nil || planOf(p) != "" {
+	if p, err := planImages(fieldstest.Object(t, streamText("", tagText("v1", "a:shop/app"))), ""); err != nil || planOf(p) != "" {
 		t.Errorf("without a registry: %v, %v", planOf(p), err)
 	}
 }
 
 // A stream that is there keeps its tags, and gets those that it lacks.
 func TestPlanForPresentStream(t *testing.T) {
-	p, err := planImages(object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
+	p, err := planImages(fieldstest.Object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
 		strings.Join([]string{
 			tagText("v1", "a:shop/app"), tagText("v2", "b:shop/app", "a:shop/app"),
 			tagText("v3", "c:shop/app"), tagText("alias", "d:tools/base"),
@@ -146,7 +151,7 @@ func TestPlanForPresentStream(t *testing.T) {
 		{"others", tagText("v1", "b:x") + ", " + tagText("v2", "a:x", "b:x") + ", " + tagText("v3", "d:x"),
 			"d<shop/app,tools/base>!alias alias=d", "v1 v2 v3"},
 	} {
-		part, others := p.missingIn(readStream(object(t, streamText("", c.status))))
+		part, others := p.missingIn(currentImages(fieldstest.Object(t, streamText("", c.status))))
 		var names []string
 		for _, o := range others {
 			names = append(names, o.tag)
@@ -163,7 +168,7 @@ func TestPlanForPresentStream(t *testing.T) {
 // A tag that is updated gets what it lacks, and never an old image in place of
 // the current one.
 func TestPlanForUpdatedStream(t *testing.T) {
-	p, err := planImages(object(t, streamText("", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"))), "reg:5000")
+	p, err := planImages(fieldstest.Object(t, streamText("", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"))), "reg:5000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +184,7 @@ func TestPlanForUpdatedStream(t *testing.T) {
 		if there != "" {
 			status = tagText("v1", items...)
 		}
-		updated := p.over(object(t, streamText("", status)))
+		updated := p.over(fieldstest.Object(t, streamText("", status)))
 		var history []*images.Manifest
 		for _, d := range updated.tags[0].digests {
 			history = append(history, &images.Manifest{Digest: d})
@@ -187,7 +192,7 @@ func TestPlanForUpdatedStream(t *testing.T) {
 		got := ""
 		for _, m := range updated.tags[0].rest(history) {
 			for _, letter := range []string{"a", "b", "c"} {
-				if m.Digest == sum(letter) {
+				if m.Digest == digestOf(letter) {
 					got += letter
 				}
 			}
@@ -205,7 +210,7 @@ func TestRepositoryOf(t *testing.T) {
 	for reference, want := range map[string]string{
 		"": "", "host": "", "host/a": "a", "host:5000/a/b@sha256:x": "a/b", "host/a/b:v1": "a/b", "host:5000/a/b/c:v1@sha256:x": "a/b/c", "host/a:b/c": "a:b/c",
 	} {
-		if got := repositoryOf(reference); got != want {
+		if got := RepositoryOf(reference); got != want {
 			t.Errorf("%s: %s", reference, got)
 		}
 	}
@@ -214,31 +219,31 @@ func TestRepositoryOf(t *testing.T) {
 // What the backup says of converted images stands in the status, too, and only
 // where the registry of the cluster is meant.
 func TestConvertedImages(t *testing.T) {
-	stream := object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "a:shop/app")+", "+tagText("v2", "a:quay.io/x", "a:tools/base")))
-	want := object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "c:shop/app")+", "+tagText("v2", "a:quay.io/x", "c:tools/base")))
-	s := copySummary{Owner: "o", Images: 2, Converted: map[digest.Digest]digest.Digest{sum("a"): sum("c")}, Missing: []digest.Digest{sum("d")}}
+	stream := fieldstest.Object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "a:shop/app")+", "+tagText("v2", "a:quay.io/x", "a:tools/base")))
+	want := fieldstest.Object(t, streamText("{name: v1}", tagText("v1", "b:shop/app", "c:shop/app")+", "+tagText("v2", "a:quay.io/x", "c:tools/base")))
+	s := Summary{Owner: "o", Images: 2, Converted: map[digest.Digest]digest.Digest{digestOf("a"): digestOf("c")}, Missing: []digest.Digest{digestOf("d")}}
 	s.rewrite(stream, "reg:5000")
-	mustEqual(t, "converted", stream, want)
+	fieldstest.Equal(t, "converted", stream, want)
 	if err := s.annotate(stream); err != nil {
 		t.Fatal(err)
 	}
-	read, ok := readSummary(stream)
-	if !ok || read.Owner != "o" || read.Images != 2 || read.Converted[sum("a")] != sum("c") || !slices.Equal(read.Missing, s.Missing) {
+	read, ok := ReadSummary(stream)
+	if !ok || read.Owner != "o" || read.Images != 2 || read.Converted[digestOf("a")] != digestOf("c") || !slices.Equal(read.Missing, s.Missing) {
 		t.Errorf("read back: %+v, %t", read, ok)
 	}
-	annotate(stream, imageCopyKey, "{")
-	if _, ok := readSummary(stream); ok {
+	fields.Annotate(stream, api.ImageCopyKey, "{")
+	if _, ok := ReadSummary(stream); ok {
 		t.Error("an annotation that is no JSON has a summary")
 	}
 }
 
 // A stream is created with all that a push would not give it.
 func TestNewStream(t *testing.T) {
-	r, err := restoreOf(sdk.NewRestore(asJSON(t, "{metadata: {name: r}, spec: {backupName: b, namespaceMapping: {shop: copy, tools: tools2}}}")))
+	r, err := velero.RestoreOf(sdk.NewRestore(fieldstest.JSON(t, "{metadata: {name: r}, spec: {backupName: b, namespaceMapping: {shop: copy, tools: tools2}}}")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	item := object(t, withDigests(`{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: shop, uid: u, labels: {a: b},
+	item := fieldstest.Object(t, withDigests(`{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: shop, uid: u, labels: {a: b},
 annotations: {openshift.io/migration-registry: "bsl://", oadp.openshift.io/image-copy: "{}", openshift.io/backup-registry-hostname: "reg:5000", note: x}},
 spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
   {name: v1, annotations: {description: d}, referencePolicy: {type: Local}},
@@ -265,19 +270,19 @@ spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
   `
 	const tail = `{name: ext, from: {kind: DockerImage, name: quay.io/x}, importPolicy: {scheduled: true}}, 7]}}`
 	stream := newStream(r, item, p)
-	mustEqual(t, "new", stream, object(t, head+`{name: base, from: {kind: ImageStreamTag, name: "base:v1", namespace: tools2}},
+	fieldstest.Equal(t, "new", stream, fieldstest.Object(t, head+`{name: base, from: {kind: ImageStreamTag, name: "base:v1", namespace: tools2}},
   `+own+`{name: pinned, from: {kind: ImageStreamImage, name: "base@x", namespace: tools2}},
   `+tail))
-	mustEqual(t, "the item", item, before)
+	fieldstest.Equal(t, "the item", item, before)
 	if removed := withoutForeignTags(stream); !slices.Equal(removed, []string{"base", "pinned"}) {
 		t.Errorf("removed: %v", removed)
 	}
-	mustEqual(t, "without foreign tags", stream, object(t, head+own+tail))
+	fieldstest.Equal(t, "without foreign tags", stream, fieldstest.Object(t, head+own+tail))
 	if removed := withoutForeignTags(stream); removed != nil {
 		t.Errorf("removed again: %v", removed)
 	}
-	empty := newStream(r, object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), imagePlan{})
-	if empty.Object["spec"] != nil || label(empty, veleroRestoreLabel) != "r" {
+	empty := newStream(r, fieldstest.Object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), imagePlan{})
+	if empty.Object["spec"] != nil || fields.Label(empty, velero.RestoreLabel) != "r" {
 		t.Errorf("of nothing: %v", empty)
 	}
 }
@@ -299,7 +304,7 @@ func TestRefusedStream(t *testing.T) {
 		{"without", own, false, 1},
 	} {
 		requests := 0
-		a := actionsAt(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		images := imagesAt(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			requests++
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -312,7 +317,7 @@ func TestRefusedStream(t *testing.T) {
 			}
 			_, _ = w.Write(body)
 		}))
-		err := a.createStream(t.Context(), object(t, text(c.tags)))
+		err := images.createStream(t.Context(), fieldstest.Object(t, text(c.tags)))
 		if (err == nil) != c.created || requests != c.requests {
 			t.Errorf("%s: %v after %d requests", c.what, err, requests)
 		}

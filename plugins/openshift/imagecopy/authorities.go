@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"bytes"
@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 )
 
 // serviceCAFile is where old releases of OpenShift give pods the authority of
@@ -16,7 +19,7 @@ const serviceCAFile = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.
 // registryAuthorities returns the certificates, as PEM text, that may vouch for
 // the cluster's registry: those of the cluster's services and of the cluster. A
 // place that cannot be read is no error, since another one may be enough.
-func (a *actions) registryAuthorities(ctx context.Context, namespace string) []byte {
+func (i *Images) registryAuthorities(ctx context.Context, namespace string) []byte {
 	var all [][]byte
 	add := func(where string, pem []byte, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -26,14 +29,14 @@ func (a *actions) registryAuthorities(ctx context.Context, namespace string) []b
 	}
 	pem, err := os.ReadFile(serviceCAFile)
 	add(serviceCAFile, pem, err)
-	published, err := a.cluster.Get(ctx, configMaps, namespace, "openshift-service-ca.crt")
+	published, err := i.cluster.Get(ctx, api.ConfigMaps, namespace, "openshift-service-ca.crt")
 	if published != nil {
-		pem = []byte(textAt(published.Object, "data", "service-ca.crt"))
+		pem = []byte(fields.TextAt(published.Object, "data", "service-ca.crt"))
 	} else {
 		pem = nil
 	}
 	add("config map openshift-service-ca.crt", pem, err)
-	pem, err = a.cluster.Authorities()
+	pem, err = i.cluster.Authorities()
 	add("the client configuration", pem, err)
 	return bytes.Join(all, []byte("\n"))
 }

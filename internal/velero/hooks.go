@@ -1,4 +1,4 @@
-package main
+package velero
 
 import (
 	"path"
@@ -8,34 +8,35 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// hookResource is an element of spec.hooks.resources of a Restore.
-type hookResource struct {
+// HookResource is an element of spec.hooks.resources of a Restore.
+type HookResource struct {
 	IncludedNamespaces, ExcludedNamespaces []string
 	IncludedResources, ExcludedResources   []string
 	LabelSelector                          *metav1.LabelSelector
-	PostHooks                              []postHook
+	PostHooks                              []PostHook
 }
 
-type postHook struct {
+// PostHook is an element of postHooks.
+type PostHook struct {
 	Exec *struct {
 		ExecTimeout metav1.Duration
 	}
 	Init *struct{}
 }
 
-// hookedBy reports whether annotations ask for a hook when the pod is restored.
-func hookedBy(annotations fields) bool {
-	_, command := annotations[postHookCommandKey]
-	_, container := annotations[initHookImageKey]
+// HookedBy reports whether annotations ask for a hook when the pod is restored.
+func HookedBy(annotations map[string]any) bool {
+	_, command := annotations[PostHookCommandKey]
+	_, container := annotations[InitHookImageKey]
 	return command || container
 }
 
-// postHooks returns the hooks of the Restore that run in a pod. Namespaces of
+// PostHooks returns the hooks of the Restore that run in a pod. Namespaces of
 // hooks may be those of the backup or those that are restored to.
-func (r *restore) postHooks(namespace string, podLabels labels.Set) []postHook {
-	var hooks []postHook
+func (r *Restore) PostHooks(namespace string, podLabels labels.Set) []PostHook {
+	var hooks []PostHook
 	for _, h := range r.Spec.Hooks.Resources {
-		selected := includes(h.IncludedNamespaces, h.ExcludedNamespaces, namespace, r.target(namespace)) &&
+		selected := includes(h.IncludedNamespaces, h.ExcludedNamespaces, namespace, r.TargetNamespace(namespace)) &&
 			includes(h.IncludedResources, h.ExcludedResources, "pods", "pod", "po")
 		if selected && matches(h.LabelSelector, podLabels) {
 			hooks = append(hooks, h.PostHooks...)

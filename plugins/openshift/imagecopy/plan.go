@@ -1,10 +1,11 @@
-package main
+package imagecopy
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,17 +46,17 @@ type plannedTag struct {
 // registry by that host.
 func planImages(stream *unstructured.Unstructured, host string) (imagePlan, error) {
 	p := imagePlan{repository: stream.GetNamespace() + "/" + stream.GetName()}
-	sources := map[string]fields{}
-	for spec := range each(listAt(stream.Object, "spec", "tags")) {
-		sources[textAt(spec, "name")] = fieldsAt(spec, "from")
+	sources := map[string]fields.Map{}
+	for spec := range fields.Each(fields.ListAt(stream.Object, "spec", "tags")) {
+		sources[fields.TextAt(spec, "name")] = fields.MapAt(spec, "from")
 	}
-	for status := range each(listAt(stream.Object, "status", "tags")) {
-		name := textAt(status, "tag")
+	for status := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
+		name := fields.TextAt(status, "tag")
 		t := plannedTag{name: name, pushed: isPushed(sources[name], stream.GetNamespace())}
-		items := slices.Collect(each(listAt(status, "items")))
+		items := slices.Collect(fields.Each(fields.ListAt(status, "items")))
 		for i, item := range slices.Backward(items) {
-			reference := textAt(item, "dockerImageReference")
-			if !isLocal(reference, host) {
+			reference := fields.TextAt(item, "dockerImageReference")
+			if !IsLocal(reference, host) {
 				if i == 0 && t.pushed {
 					t.pushed, t.elsewhere = false, reference
 				}
@@ -80,12 +81,12 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 
 // isPushed reports whether a tag with that source in its specification has its
 // image from a push, or stands for one that was pushed into the same namespace.
-func isPushed(from fields, namespace string) bool {
+func isPushed(from fields.Map, namespace string) bool {
 	if from == nil {
 		return true
 	}
-	of := textAt(from, "namespace")
-	return textAt(from, "kind") == "ImageStreamImage" && (of == "" || of == namespace)
+	of := fields.TextAt(from, "namespace")
+	return fields.TextAt(from, "kind") == "ImageStreamImage" && (of == "" || of == namespace)
 }
 
 // add plans an image, unless it is planned.
@@ -96,20 +97,20 @@ func (p *imagePlan) add(d digest.Digest, reference string) *plannedImage {
 		p.images = append(p.images, plannedImage{digest: d, reference: reference, repositories: []string{p.repository}})
 	}
 	image := &p.images[i]
-	if other := repositoryOf(reference); other != "" && !slices.Contains(image.repositories, other) {
+	if other := RepositoryOf(reference); other != "" && !slices.Contains(image.repositories, other) {
 		image.repositories = append(image.repositories, other)
 	}
 	return image
 }
 
 // imageDigest returns the digest of an item of a tag.
-func imageDigest(item fields) (digest.Digest, error) {
-	d := digest.Digest(textAt(item, "image"))
+func imageDigest(item fields.Map) (digest.Digest, error) {
+	d := digest.Digest(fields.TextAt(item, "image"))
 	err := d.Validate()
 	if err == nil {
 		return d, nil
 	}
-	if _, referenced, ok := strings.Cut(textAt(item, "dockerImageReference"), "@"); ok {
+	if _, referenced, ok := strings.Cut(fields.TextAt(item, "dockerImageReference"), "@"); ok {
 		d = digest.Digest(referenced)
 		err = d.Validate()
 	}
@@ -119,9 +120,9 @@ func imageDigest(item fields) (digest.Digest, error) {
 	return d, nil
 }
 
-// repositoryOf returns the repository of a reference HOST/REPOSITORY@DIGEST or
+// RepositoryOf returns the repository of a reference HOST/REPOSITORY@DIGEST or
 // HOST/REPOSITORY:TAG.
-func repositoryOf(reference string) string {
+func RepositoryOf(reference string) string {
 	_, path, _ := strings.Cut(reference, "/")
 	path, _, _ = strings.Cut(path, "@")
 	if colon := strings.LastIndex(path, ":"); colon > strings.LastIndex(path, "/") {
@@ -139,12 +140,12 @@ type differing struct {
 
 // missingIn returns the part of the plan for a stream that is in the cluster
 // already and keeps what it has, and the tags that it has otherwise.
-func (p imagePlan) missingIn(present stream) (imagePlan, []differing) {
+func (p imagePlan) missingIn(present map[string]digest.Digest) (imagePlan, []differing) {
 	part := imagePlan{repository: p.repository}
 	var others []differing
 	wanted := map[digest.Digest]bool{}
 	for _, t := range p.tags {
-		if now := digest.Digest(present.imageOf(t.name)); t.pushed && now != "" {
+		if now := present[t.name]; t.pushed && now != "" {
 			if current := t.digests[len(t.digests)-1]; current != now {
 				others = append(others, differing{t.name, current, now})
 			}
@@ -163,16 +164,29 @@ func (p imagePlan) missingIn(present stream) (imagePlan, []differing) {
 	return part, others
 }
 
+// currentImages returns the images that the tags of a stream stand for, by the
+// names of the tags.
+func currentImages(stream *unstructured.Unstructured) map[string]digest.Digest {
+	current := map[string]digest.Digest{}
+	for t := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
+		for item := range fields.Each(fields.ListAt(t, "items")) {
+			current[fields.TextAt(t, "tag")] = digest.Digest(fields.TextAt(item, "image"))
+			break
+		}
+	}
+	return current
+}
+
 // over returns the plan for a stream that is in the cluster already and is
 // updated.
 func (p imagePlan) over(present *unstructured.Unstructured) imagePlan {
 	p.tags = slices.Clone(p.tags)
-	for status := range each(listAt(present.Object, "status", "tags")) {
-		i := slices.IndexFunc(p.tags, func(t plannedTag) bool { return t.name == textAt(status, "tag") })
+	for status := range fields.Each(fields.ListAt(present.Object, "status", "tags")) {
+		i := slices.IndexFunc(p.tags, func(t plannedTag) bool { return t.name == fields.TextAt(status, "tag") })
 		if i < 0 {
 			continue
 		}
-		for _, item := range slices.Backward(slices.Collect(each(listAt(status, "items")))) {
+		for _, item := range slices.Backward(slices.Collect(fields.Each(fields.ListAt(status, "items")))) {
 			d, _ := imageDigest(item) // one that cannot be read is none of the plan's
 			p.tags[i].there = append(p.tags[i].there, d)
 		}
@@ -196,4 +210,10 @@ func (t plannedTag) rest(history []*images.Manifest) []*images.Manifest {
 		}
 	}
 	return history
+}
+
+// IsLocal reports whether an image is in the registry of that host.
+func IsLocal(image, host string) bool {
+	found, _, _ := strings.Cut(image, "/")
+	return host != "" && found == host
 }

@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 )
 
 // imageRoute is the way of images from the registry of the cluster to where they
@@ -42,13 +44,13 @@ type keep struct {
 }
 
 // routeOut returns the way out of the registry of that host. done frees it.
-func (a *actions) routeOut(ctx context.Context, b *storedBackup, host, kept, who string) (route imageRoute, done func(), err error) {
-	return a.routes.use(ctx, b.key(host, kept), who, a.openRoute(&b.task, host, keepIn(kept, a.bucketToWrite(b)), outward))
+func (i *Images) routeOut(ctx context.Context, b *velero.Backup, host, kept, who string) (route imageRoute, done func(), err error) {
+	return i.routes.use(ctx, b.Key(host, kept), who, i.openRoute(&b.Task, host, keepIn(kept, i.bucketToWrite(b)), outward))
 }
 
 // routeBack returns the way back into the registry of that host. done frees it.
-func (a *actions) routeBack(ctx context.Context, r *restore, host, kept, who string) (route imageRoute, done func(), err error) {
-	return a.routes.use(ctx, r.key(host, kept), who, a.openRoute(&r.task, host, keepIn(kept, a.bucketToRead(r)), homeward))
+func (i *Images) routeBack(ctx context.Context, r *velero.Restore, host, kept, who string) (route imageRoute, done func(), err error) {
+	return i.routes.use(ctx, r.Key(host, kept), who, i.openRoute(&r.Task, host, keepIn(kept, i.bucketToRead(r)), homeward))
 }
 
 type direction func(inside, kept place) (from, to place)
@@ -56,9 +58,9 @@ type direction func(inside, kept place) (from, to place)
 func outward(inside, kept place) (from, to place)  { return inside, kept }
 func homeward(inside, kept place) (from, to place) { return kept, inside }
 
-func (a *actions) openRoute(t *task, host string, open opener[keep], direct direction) opener[imageRoute] {
+func (i *Images) openRoute(t *velero.Task, host string, open opener[keep], direct direction) opener[imageRoute] {
 	return func(ctx context.Context) (route imageRoute, done func(), err error) {
-		s, err := a.settings()
+		s, err := i.settings()
 		if err != nil {
 			return route, nil, err
 		}
@@ -66,16 +68,16 @@ func (a *actions) openRoute(t *task, host string, open opener[keep], direct dire
 		if err != nil {
 			return route, nil, err
 		}
-		inside, err := a.internalRegistry(ctx, t, host, s.Bool(insecureSetting))
+		inside, err := i.internalRegistry(ctx, t, host, s.Bool(settings.Insecure))
 		if err != nil {
 			done()
 			return route, nil, err
 		}
 		from, to := direct(inside, kept.place)
-		limits := images.Limits{Images: s.Int(copyImagesSetting), Blobs: s.Int(copyBlobsSetting)}
+		limits := images.Limits{Images: s.Int(settings.CopyImages), Blobs: s.Int(settings.CopyBlobs)}
 		return imageRoute{
 			copier: images.NewCopier(from, to, limits, slog.Default()),
-			copied: &kube.Memo[images.Result]{Lifetime: wholeTask},
+			copied: &kube.Memo[images.Result]{Lifetime: kube.WholeTask},
 			atOnce: limits.Images,
 			owner:  kept.owner,
 		}, func() { inside.Close(); done() }, nil
@@ -83,13 +85,13 @@ func (a *actions) openRoute(t *task, host string, open opener[keep], direct dire
 }
 
 // bucketToWrite opens the bucket of the backup's location.
-func (a *actions) bucketToWrite(b *storedBackup) opener[keep] {
+func (i *Images) bucketToWrite(b *velero.Backup) opener[keep] {
 	return func(ctx context.Context) (keep, func(), error) {
-		opened, done, err := a.storages.use(ctx, b.key(), "", a.openStorage(b.storage()))
+		opened, done, err := i.storages.use(ctx, b.Key(), "", i.openStorage(locationOf(b)))
 		if err != nil {
 			return keep{}, nil, err
 		}
-		owner, err := a.ownerOf(ctx, b, opened.location)
+		owner, err := i.ownerOf(ctx, b, opened.location)
 		if err != nil {
 			done()
 			return keep{}, nil, err
@@ -99,20 +101,20 @@ func (a *actions) bucketToWrite(b *storedBackup) opener[keep] {
 }
 
 // bucketToRead opens the bucket that a restore is from.
-func (a *actions) bucketToRead(r *restore) opener[keep] {
+func (i *Images) bucketToRead(r *velero.Restore) opener[keep] {
 	return func(ctx context.Context) (keep, func(), error) {
-		tree, done, err := a.treeToRead(ctx, r)
+		tree, done, err := i.treeToRead(ctx, r)
 		return keep{place: tree}, done, err
 	}
 }
 
-func (a *actions) treeToRead(ctx context.Context, r *restore) (*layout.Tree, func(), error) {
-	opened, done, err := a.storages.use(ctx, r.key(), "", func(ctx context.Context) (storage, func(), error) {
-		request, err := a.storageOf(ctx, r)
+func (i *Images) treeToRead(ctx context.Context, r *velero.Restore) (*layout.Tree, func(), error) {
+	opened, done, err := i.storages.use(ctx, r.Key(), "", func(ctx context.Context) (storage, func(), error) {
+		request, err := i.storageOf(ctx, r)
 		if err != nil {
 			return storage{}, nil, err
 		}
-		return a.openStorage(request)(ctx)
+		return i.openStorage(request)(ctx)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +126,7 @@ func (a *actions) treeToRead(ctx context.Context, r *restore) (*layout.Tree, fun
 // migration, which lets everybody in and has no certificate that could be
 // verified.
 func keepIn(kept string, bucket opener[keep]) opener[keep] {
-	if kept == bucketRegistry {
+	if kept == Bucket {
 		return bucket
 	}
 	return func(context.Context) (keep, func(), error) {
@@ -138,20 +140,20 @@ func keepIn(kept string, bucket opener[keep]) opener[keep] {
 
 // internalRegistry returns a client of the cluster's own registry, which takes
 // the token of the plugin's own access to the cluster.
-func (a *actions) internalRegistry(ctx context.Context, t *task, host string, insecure bool) (*registry.Client, error) {
+func (i *Images) internalRegistry(ctx context.Context, t *velero.Task, host string, insecure bool) (*registry.Client, error) {
 	if host == "" {
 		return nil, noRegistry()
 	}
-	if _, err := a.cluster.Token(); err != nil {
+	if _, err := i.cluster.Token(); err != nil {
 		return nil, err
 	}
 	return registry.New(registry.Config{
 		Host: host,
 		Credential: func(context.Context) (user, password string, err error) {
-			token, err := a.cluster.Token()
+			token, err := i.cluster.Token()
 			return "ignored", token, err
 		},
-		CAs:      a.registryAuthorities(ctx, veleroNamespace(t)),
+		CAs:      i.registryAuthorities(ctx, veleroNamespace(t)),
 		Insecure: insecure,
 		Log:      slog.Default(),
 	})

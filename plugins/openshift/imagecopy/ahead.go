@@ -1,10 +1,13 @@
-package main
+package imagecopy
 
 import (
 	"context"
 	"log/slog"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -15,16 +18,16 @@ import (
 //
 // Nothing depends on it: the copy of a stream waits for those of its images that
 // are on their way, and copies the rest itself.
-func (a *actions) copyAhead(ctx context.Context, b *storedBackup, namespace, host, registry, who string) {
-	if b.selects() {
+func (i *Images) copyAhead(ctx context.Context, b *velero.Backup, namespace, host, registry, who string) {
+	if b.HasLabelSelector() {
 		return // some streams of the namespace may not be in the backup
 	}
-	_, err := a.ahead.Get(ctx, b.key(namespace, host), func(ctx context.Context) (bool, error) {
-		all, err := a.imagesIn(ctx, namespace, host)
+	_, err := i.ahead.Get(ctx, b.Key(namespace, host), func(ctx context.Context) (bool, error) {
+		all, err := i.imagesIn(ctx, namespace, host)
 		if err != nil || len(all) < 2 {
 			return true, err
 		}
-		route, done, err := a.routeOut(ctx, b, host, registry, who)
+		route, done, err := i.routeOut(ctx, b, host, registry, who)
 		if err != nil {
 			return false, err
 		}
@@ -41,11 +44,11 @@ func (a *actions) copyAhead(ctx context.Context, b *storedBackup, namespace, hos
 
 // imagesIn returns the images of the streams of a namespace, each once, in the
 // order in which Velero comes to them.
-func (a *actions) imagesIn(ctx context.Context, namespace, host string) ([]plannedImage, error) {
+func (i *Images) imagesIn(ctx context.Context, namespace, host string) ([]plannedImage, error) {
 	var all []plannedImage
 	seen := map[string]bool{}
-	err := a.cluster.Each(ctx, imageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
-		if annotation(stream, skipImageCopyKey) == "true" || label(stream, excludeLabel) == "true" {
+	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
+		if fields.Annotation(stream, api.SkipImageCopyKey) == "true" || fields.Label(stream, velero.ExcludeLabel) == "true" {
 			return
 		}
 		plan, err := planImages(stream, host)

@@ -1,4 +1,4 @@
-package main
+package imagecopy
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 
 // copyOut copies the images of a stream, and writes its tags, to where images
 // are kept. None of its current images may be missing.
-func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (copySummary, error) {
+func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (Summary, error) {
 	c := r.begin(p.repository, func(image plannedImage) []string { return image.repositories })
 	if err := c.run(ctx, p); err != nil {
-		return copySummary{}, err
+		return Summary{}, err
 	}
 	if err := errors.Join(c.missing...); err != nil {
-		return copySummary{}, err
+		return Summary{}, err
 	}
 	c.summary.Owner = r.owner
 	return c.summary, c.tag(ctx, p)
@@ -45,7 +45,7 @@ type streamCopy struct {
 	into   func(plannedImage) []string // the repositories that an image becomes part of
 
 	mu        sync.Mutex
-	summary   copySummary
+	summary   Summary
 	manifests map[digest.Digest]*images.Manifest // of the images that were copied
 	missing   []error                            // of images that must not be missing
 }

@@ -1,0 +1,138 @@
+package imagecopy
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// A push creates an image stream that has nothing but the tag. So the stream is
+// created before its images are pushed, with all else that it had.
+
+// bookkeeping are the annotations of a backup that a restored stream does not
+// keep. The stamps stay, as they do on every restored object.
+var bookkeeping = []string{api.MigrationRegistryKey, api.ImageCopyKey}
+
+func withoutBookkeeping(stream *unstructured.Unstructured) {
+	for _, key := range bookkeeping {
+		fields.RemoveAnnotation(stream, key)
+	}
+}
+
+// newStream returns the stream to create for an item whose images are pushed.
+func newStream(r *velero.Restore, item *unstructured.Unstructured, p imagePlan) *unstructured.Unstructured {
+	stream := &unstructured.Unstructured{Object: fields.Map{
+		"apiVersion": api.ImageStreams.GroupVersion().String(),
+		"kind":       "ImageStream",
+		"metadata":   fields.Map{"name": item.GetName(), "namespace": r.TargetNamespace(item.GetNamespace())},
+	}}
+	for _, part := range []string{"labels", "annotations"} {
+		for key, value := range fields.StringMap(fields.MapAt(item.Object, "metadata", part)) {
+			fields.SetMeta(stream, part, key, value)
+		}
+	}
+	withoutBookkeeping(stream)
+	fields.SetLabel(stream, velero.BackupLabel, velero.LabelValue(r.Spec.BackupName))
+	fields.SetLabel(stream, velero.RestoreLabel, velero.LabelValue(r.Metadata.Name))
+	spec := fields.MapAt(item.DeepCopy().Object, "spec")
+	if spec == nil {
+		return stream
+	}
+	stream.Object["spec"] = spec
+	pushed := map[string]bool{}
+	for _, t := range p.tags {
+		pushed[t.name] = t.pushed
+	}
+	for t := range fields.Each(fields.ListAt(spec, "tags")) {
+		if pushed[fields.TextAt(t, "name")] {
+			delete(t, "from") // the image comes with the push
+		}
+		if from := fields.MapAt(t, "from"); from != nil {
+			fields.EditText(from, "namespace", r.TargetNamespace)
+		}
+	}
+	return stream
+}
+
+// ensureStream creates a stream, unless it is there already: then it returns that
+// one. A list of the namespace tells, so that a new stream costs one request.
+func (i *Images) ensureStream(ctx context.Context, r *velero.Restore, stream *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	namespace, name := stream.GetNamespace(), stream.GetName()
+	names, err := i.names.Get(ctx, r.Key(namespace), func(ctx context.Context) (map[string]bool, error) {
+		return i.listNames(ctx, namespace)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if names[name] {
+		if present, err := i.cluster.Get(ctx, api.ImageStreams, namespace, name); present != nil || err != nil {
+			return present, err
+		}
+	}
+	err = i.createStream(ctx, stream)
+	if apierrors.IsAlreadyExists(err) {
+		return i.cluster.Get(ctx, api.ImageStreams, namespace, name)
+	}
+	return nil, err
+}
+
+func (i *Images) listNames(ctx context.Context, namespace string) (map[string]bool, error) {
+	names := map[string]bool{}
+	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
+		names[stream.GetName()] = true
+	})
+	return names, err
+}
+
+func (i *Images) createStream(ctx context.Context, stream *unstructured.Unstructured) error {
+	err := i.cluster.Create(ctx, api.ImageStreams, stream.GetNamespace(), stream)
+	if !apierrors.IsInvalid(err) {
+		return err
+	}
+	removed := withoutForeignTags(stream)
+	if removed == nil {
+		return err
+	}
+	slog.Info("tags that refer to what is not there yet are left to their own image stream tags",
+		"item", fields.Describe(stream), "tags", removed, "reason", err.Error())
+	return i.cluster.Create(ctx, api.ImageStreams, stream.GetNamespace(), stream)
+}
+
+// withoutForeignTags takes off the tags that refer to other streams, or to
+// images by their digests, and returns their names. The API refuses a stream
+// that refers to one which is not there yet.
+func withoutForeignTags(stream *unstructured.Unstructured) []string {
+	var kept []any
+	var removed []string
+	for _, element := range fields.ListAt(stream.Object, "spec", "tags") {
+		t, _ := element.(fields.Map)
+		if refersElsewhere(stream, fields.MapAt(t, "from")) {
+			removed = append(removed, fields.TextAt(t, "name"))
+			continue
+		}
+		kept = append(kept, element)
+	}
+	if removed != nil {
+		fields.MapAt(stream.Object, "spec")["tags"] = kept
+	}
+	return removed
+}
+
+func refersElsewhere(stream *unstructured.Unstructured, from fields.Map) bool {
+	switch fields.TextAt(from, "kind") {
+	case "ImageStreamImage":
+		return true
+	case "ImageStreamTag":
+		namespace := fields.TextAt(from, "namespace")
+		name, _, named := strings.Cut(fields.TextAt(from, "name"), ":")
+		return namespace != "" && namespace != stream.GetNamespace() || named && name != stream.GetName()
+	}
+	return false
+}

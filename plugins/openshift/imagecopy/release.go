@@ -1,0 +1,62 @@
+package imagecopy
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
+	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Release says that the backup of a stream needs its images no longer, and
+// removes those from the bucket that no backup has needed for a while. Backups
+// by the plugin that this one replaces tell no owner and are left alone.
+func (i *Images) Release(ctx context.Context, item *unstructured.Unstructured, b *velero.Backup) error {
+	summary, ok := ReadSummary(item)
+	if !ok || summary.Owner == "" {
+		return nil
+	}
+	s, err := i.settings()
+	if err != nil || !s.Bool(settings.Cleanup) {
+		return err
+	}
+	plan, err := planImages(item, fields.Annotation(item, api.BackupRegistryHostKey))
+	if err != nil {
+		return err
+	}
+	released := make([]digest.Digest, len(plan.images))
+	for n, image := range plan.images {
+		released[n] = image.digest
+	}
+	cleaner, done, err := i.cleaners.use(ctx, b.Key(), fields.Describe(item), i.openCleaner(locationOf(b), s))
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := cleaner.Release(ctx, summary.Owner, released); err != nil {
+		return err
+	}
+	removed, err := cleaner.Sweep(ctx)
+	if removed.Images > 0 {
+		slog.Info("images that no backup needs were removed from the bucket",
+			"images", removed.Images, "blobs", removed.Blobs, "bytes", removed.Bytes)
+	}
+	return err
+}
+
+func (i *Images) openCleaner(request registrysecret.Request, s config.Values) opener[*layout.Cleaner] {
+	return func(ctx context.Context) (*layout.Cleaner, func(), error) {
+		opened, done, err := i.openStorage(request)(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return layout.NewCleaner(opened, s.Duration(settings.Grace), slog.Default()), done, nil
+	}
+}
