@@ -3,6 +3,8 @@ package awsaccess
 import (
 	"context"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 )
 
 // ambientTime bounds the search for an identity of the pod or machine. Where
@@ -12,10 +14,10 @@ const ambientTime = 10 * time.Second
 // Ambient finds out whether the environment, the pod or the machine has an
 // identity of its own, by requesting credentials. region is where tokens are
 // requested, as for Config.
-func Ambient(ctx context.Context, trust Trust, region string) error {
-	var clients Clients
-	defer clients.Close()
-	client, err := clients.For(trust)
+func Ambient(ctx context.Context, trust endpoint.Trust, region string) error {
+	var transports endpoint.Transports
+	defer transports.Close()
+	transport, err := transports.For(trust)
 	if err != nil {
 		return err
 	}
@@ -25,7 +27,7 @@ func Ambient(ctx context.Context, trust Trust, region string) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := id.Config(ctx, client, region)
+	cfg, err := id.Config(ctx, transport, region)
 	if err != nil {
 		return err
 	}

@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -258,16 +259,19 @@ func sections(data []byte) string {
 	return "the file has " + strings.Join(names, " ")
 }
 
-// Config returns a configuration for clients of AWS services. region is where
-// tokens are requested, "" for AWS_REGION, AWS_DEFAULT_REGION, the profile's
-// region or us-east-1. Credentials are not requested yet; they renew themselves.
-func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, region string) (aws.Config, error) {
+// Config returns a configuration for clients of AWS services, which send their
+// requests by transport. region is where tokens are requested, "" for AWS_REGION,
+// AWS_DEFAULT_REGION, the profile's region or us-east-1. Credentials are not
+// requested yet; they renew themselves.
+func (id Identity) Config(ctx context.Context, transport *endpoint.Transport, region string) (aws.Config, error) {
 	configFiles, credFiles, done, err := id.open()
 	if err != nil {
 		return aws.Config{}, id.fault(err)
 	}
 	defer done()
+	client := tokenClient(transport)
 	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithAPIOptions([]func(*middleware.Stack) error{limitAnswers}),
 		awsconfig.WithHTTPClient(client),
 		awsconfig.WithLogger(logging.Nop{}), // it would write to stderr, which belongs to the plugin protocol
 		awsconfig.WithRegion(region),
@@ -287,15 +291,18 @@ func (id Identity) Config(ctx context.Context, client *awshttp.BuildableClient, 
 		return aws.Config{}, id.fault(id.given.named(err, configFiles[0]))
 	}
 	if cache, ok := cfg.Credentials.(*aws.CredentialsCache); ok {
-		cfg.Credentials = credentials{cache, id}
+		cfg.Credentials = credentials{cache, id, client}
 	}
+	// What follows is for the service itself, no more for those of credentials.
+	cfg.HTTPClient, cfg.APIOptions = transport.Client(), nil
 	return cfg, nil
 }
 
 // credentials are cached, and their errors say whose they are.
 type credentials struct {
 	*aws.CredentialsCache
-	id Identity
+	id     Identity
+	client aws.HTTPClient // of the services that hand them out
 }
 
 // Retrieve implements aws.CredentialsProvider.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 )
 
@@ -37,12 +38,12 @@ func FuzzCredentialsFile(f *testing.F) {
 		if same.Region != id.Region || same.web != id.web || same.role != id.role {
 			t.Errorf("given %+v, in a file %+v", same, id)
 		}
-		client, err := Trust{}.HTTPClient()
+		transport, err := endpoint.NewTransport(endpoint.Trust{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Whatever the file says, building clients asks nobody and does not panic.
-		_, _ = id.Config(t.Context(), client, "")
-		_, _ = same.Config(t.Context(), client, "")
+		_, _ = id.Config(t.Context(), transport, "")
+		_, _ = same.Config(t.Context(), transport, "")
 	})
 }

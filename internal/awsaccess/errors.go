@@ -1,30 +1,20 @@
 package awsaccess
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"regexp"
 	"strings"
-	"syscall"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Codes of the errors of this package.
 var (
-	CodeCABundle = fault.Code{
-		ID:      "AWS_CA_BUNDLE_INVALID",
-		Meaning: "The certificates to trust cannot be read.",
-		Fix:     "give PEM certificates (-----BEGIN CERTIFICATE-----) in caCert and in the file of AWS_CA_BUNDLE",
-	}
 	CodeCredentialsFile = fault.Code{
 		ID:      "AWS_CREDENTIALS_FILE_INVALID",
 		Meaning: "The credentials file cannot be read, or lacks the profile.",
@@ -61,53 +51,12 @@ var (
 		Meaning: "The session token has expired or is not valid.",
 		Fix:     "renew the credentials; keys of a role need one that renews itself, such as a web identity",
 	}
-	CodeClockSkew = fault.Code{
-		ID:      "AWS_CLOCK_SKEW",
-		Meaning: "The clocks of this machine and of the server differ too much.",
-		Fix:     "synchronize the clock of the node that Velero runs on",
-	}
-	CodeDNS = fault.Code{
-		ID:      "AWS_UNKNOWN_HOST",
-		Meaning: "The name of the server cannot be resolved.",
-		Fix:     "correct s3Url, ec2Url or region; for an object store that has no name for each bucket set s3ForcePathStyle to \"true\"",
-	}
-	CodeRefused = fault.Code{
-		ID:      "AWS_CONNECTION_REFUSED",
-		Meaning: "Nothing answers at the server's address.",
-		Fix:     "check that the server runs, and the host and port of s3Url or ec2Url",
-	}
-	CodeProxy = fault.Code{
-		ID:      "AWS_PROXY_FAILED",
-		Meaning: "The HTTP proxy cannot be reached or refuses the connection.",
-		Fix:     "correct HTTPS_PROXY, or add the server to NO_PROXY",
-	}
-	CodeUntrusted = fault.Code{
-		ID:      "AWS_CERTIFICATE_UNTRUSTED",
-		Meaning: "The server's certificate is not signed by an authority that is trusted here.",
-		Fix:     "put the certificate of the authority into objectStorage.caCert of a backup location, or into the config key caCert of a snapshot location",
-	}
-	CodeCertificate = fault.Code{
-		ID:      "AWS_CERTIFICATE_INVALID",
-		Meaning: "The server's certificate has expired or is for another name.",
-		Fix:     "renew the certificate, or use a name in s3Url or ec2Url that it is valid for",
-	}
-	CodeNotTLS = fault.Code{
-		ID:      "AWS_NOT_TLS",
-		Meaning: "The server does not speak TLS on this port, or speaks it where plain HTTP is expected.",
-		Fix:     "correct the scheme or the port of s3Url or ec2Url",
-	}
-	CodeUnreachable = fault.Code{
-		ID:      "AWS_UNREACHABLE",
-		Meaning: "The server cannot be reached, or the connection broke.",
-		Fix:     "check the network between Velero's pod and the server, network policies and firewalls included",
-	}
 )
 
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
-	CodeCABundle, CodeCredentialsFile, CodeNoCredentials, CodeRoleRefused, CodeWebIdentity, CodeUnknownAccessKey,
-	CodeWrongSecretKey, CodeExpiredToken, CodeClockSkew, CodeDNS, CodeRefused, CodeProxy, CodeUntrusted,
-	CodeCertificate, CodeNotTLS, CodeUnreachable,
+	CodeCredentialsFile, CodeNoCredentials, CodeRoleRefused, CodeWebIdentity, CodeUnknownAccessKey, CodeWrongSecretKey,
+	CodeExpiredToken,
 }
 
 // apiCodes maps what services answer to a request with credentials that they do
@@ -124,8 +73,8 @@ var apiCodes = map[string]fault.Code{
 	"InvalidTokenId":        CodeExpiredToken,
 	"InvalidSecurity":       CodeExpiredToken,
 	"TokenRefreshRequired":  CodeExpiredToken,
-	"RequestTimeTooSkewed":  CodeClockSkew,
-	"RequestInTheFuture":    CodeClockSkew,
+	"RequestTimeTooSkewed":  endpoint.CodeClock,
+	"RequestInTheFuture":    endpoint.CodeClock,
 	"InvalidIdentityToken":  CodeWebIdentity,
 	"IDPRejectedClaim":      CodeWebIdentity,
 	"IDPCommunicationError": CodeWebIdentity,
@@ -164,8 +113,8 @@ func Denied(err error) (action, resource string) {
 }
 
 // Fault explains the error of a request as far as it is about credentials or the
-// network.
-func Fault(what string, err error) error {
+// network. settings are those of the service.
+func Fault(what string, err error, settings endpoint.Settings) error {
 	var known *fault.Error
 	if errors.As(err, &known) {
 		return fmt.Errorf("%s: %w", what, known) // without the SDK's words around it
@@ -176,7 +125,7 @@ func Fault(what string, err error) error {
 	if api := Answer(err); api != nil {
 		return &fault.Error{Code: APICode(api.ErrorCode()), What: what, Err: Plain(err)}
 	}
-	return ConnectionFault(what, err)
+	return settings.Fault(what, err)
 }
 
 // AboutCredentials reports whether a request failed for want of credentials. It
@@ -233,54 +182,6 @@ func Status(err error) int {
 	return 0
 }
 
-// ConnectionFault explains why no answer came from a server.
-func ConnectionFault(what string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s: %w", what, context.Canceled) // no fault of the network
-	}
-	return &fault.Error{Code: connectionCode(err), What: what, Err: Plain(err)}
-}
-
-func connectionCode(err error) fault.Code {
-	var (
-		unknownAuthority x509.UnknownAuthorityError
-		certificate      x509.CertificateInvalidError
-		hostname         x509.HostnameError
-		verification     *tls.CertificateVerificationError
-		record           tls.RecordHeaderError
-		dns              *net.DNSError
-		op               *net.OpError
-	)
-	switch {
-	case errors.As(err, &op) && op.Op == "proxyconnect", strings.Contains(err.Error(), "Proxy Authentication Required"):
-		return CodeProxy
-	case errors.As(err, &unknownAuthority):
-		return CodeUntrusted
-	case errors.As(err, &certificate), errors.As(err, &hostname), errors.As(err, &verification):
-		return CodeCertificate
-	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"),
-		strings.Contains(err.Error(), "malformed HTTP response"):
-		return CodeNotTLS
-	case errors.As(err, &dns):
-		return CodeDNS
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return CodeRefused
-	case AboutCredentials(err):
-		return CodeNoCredentials
-	}
-	return CodeUnreachable
-}
-
-// plainError shows the essence of an SDK error, whose own text wraps it in layers
-// of Go and HTTP terms.
-type plainError struct {
-	text string
-	err  error
-}
-
-func (e *plainError) Error() string { return e.text }
-func (e *plainError) Unwrap() error { return e.err }
-
 // Plain returns err with a short text: the service's code and message, else the
 // innermost error.
 func Plain(err error) error {
@@ -294,13 +195,9 @@ func Plain(err error) error {
 		if errors.As(err, &resp) && resp.Response != nil {
 			text += fmt.Sprintf(" (HTTP %d, request id %s)", resp.HTTPStatusCode(), resp.ServiceRequestID())
 		}
-		return &plainError{text, err}
+		return endpoint.WithText(text, err)
 	}
-	var request *url.Error
-	if errors.As(err, &request) {
-		return &plainError{request.Err.Error() + " (" + request.Op + " " + host(request.URL) + ")", err}
-	}
-	return err
+	return endpoint.Plain(err)
 }
 
 // messageOf returns the message of an answer, without the long code in which IAM
@@ -311,13 +208,4 @@ func messageOf(api smithy.APIError) string {
 		return words
 	}
 	return api.ErrorMessage()
-}
-
-// host returns the address in a URL, without a query that may hold a signature.
-func host(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "an invalid URL"
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	staticcreds "github.com/aws/aws-sdk-go-v2/credentials"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 )
 
@@ -69,5 +70,5 @@ func (g givenFile) named(err error, path string) error {
 	if err == nil || g.from == "" {
 		return err
 	}
-	return &plainError{strings.ReplaceAll(err.Error(), path, g.from), err}
+	return endpoint.WithText(strings.ReplaceAll(err.Error(), path, g.from), err)
 }

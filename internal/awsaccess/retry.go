@@ -1,12 +1,12 @@
 package awsaccess
 
 import (
-	"errors"
-	"net"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 )
 
 // MaxAttempts is how often a request is sent, unless AWS_MAX_ATTEMPTS says
@@ -26,8 +26,7 @@ func NewRetryer(attempts int) aws.Retryer {
 // isPermanent rules out what another attempt cannot mend. Credentials have been
 // asked for several times by then.
 func isPermanent(err error) aws.Ternary {
-	switch connectionCode(err).ID {
-	case CodeUntrusted.ID, CodeCertificate.ID, CodeNotTLS.ID, CodeNoCredentials.ID:
+	if endpoint.IsPermanent(err) || AboutCredentials(err) {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
@@ -42,8 +41,7 @@ type backoff struct{ retry.BackoffDelayer }
 
 func (b backoff) BackoffDelay(attempt int, err error) (time.Duration, error) {
 	delay, delayErr := b.BackoffDelayer.BackoffDelay(attempt, err)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	if endpoint.IsDial(err) {
 		delay = min(delay, dialDelay)
 	}
 	return delay, delayErr

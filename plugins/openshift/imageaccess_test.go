@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
-	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
@@ -249,7 +249,7 @@ func testRegistryAccess(t *testing.T) {
 		item = fieldstest.Object(t, rehost(fieldstest.YAML(t, item)))
 		backup := sdk.NewBackup(fieldstest.JSON(t, s.backup("b-authority")))
 		_, err := find[sdk.BackupItemAction](t, other.actions, "19-is-backup").Backup(t.Context(), item.DeepCopy(), backup)
-		if !registry.CodeUntrusted.Is(err) || !strings.Contains(fmt.Sprint(err), "OADP_REGISTRY_INSECURE") {
+		if !endpoint.CodeUntrusted.Is(err) || !strings.Contains(fmt.Sprint(err), "OADP_REGISTRY_INSECURE") {
 			t.Errorf("%v", err)
 		}
 		insecure := s.again(t)

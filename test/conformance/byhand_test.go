@@ -45,9 +45,9 @@ func TestAWSByHand(t *testing.T) {
 	}{
 		{"works", minio.TLSEndpoint, bucket, ca, minio.AccessKey, minio.SecretKey, "", "", "ok    delete"},
 		{"works without TLS", minio.Endpoint, bucket, "", minio.AccessKey, minio.SecretKey, "", "", "ok    delete"},
-		{"stopped server", "https://" + freeAddress(t), bucket, ca, minio.AccessKey, minio.SecretKey, "TLS", "AWS_CONNECTION_REFUSED", "s3Url"},
+		{"stopped server", "https://" + freeAddress(t), bucket, ca, minio.AccessKey, minio.SecretKey, "TLS", "ENDPOINT_REFUSED", "s3Url"},
 		{"unknown host", "https://nowhere.invalid", bucket, ca, minio.AccessKey, minio.SecretKey, "DNS", "", "nowhere.invalid"},
-		{"untrusted CA", minio.TLSEndpoint, bucket, "", minio.AccessKey, minio.SecretKey, "TLS", "AWS_CERTIFICATE_UNTRUSTED", "caCert"},
+		{"untrusted CA", minio.TLSEndpoint, bucket, "", minio.AccessKey, minio.SecretKey, "TLS", "ENDPOINT_CERTIFICATE_UNTRUSTED", "caCert"},
 		{"unknown key", minio.TLSEndpoint, bucket, ca, "nobody", minio.SecretKey, "bucket", "AWS_UNKNOWN_ACCESS_KEY", "aws_access_key_id"},
 		{"wrong key", minio.TLSEndpoint, bucket, ca, minio.AccessKey, "wrong", "bucket", "AWS_SIGNATURE_MISMATCH", "aws_secret_access_key"},
 		{"wrong bucket", minio.TLSEndpoint, "no-such-bucket", ca, minio.AccessKey, minio.SecretKey, "bucket", "S3_NO_SUCH_BUCKET", "no-such-bucket"},

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 )
 
@@ -76,14 +77,14 @@ func New(config Config) (*Client, error) {
 		credential: newCredential(config.Credential),
 		wire:       wire,
 		log:        log,
-		pause:      pause,
+		pause:      endpoint.Sleep,
 		authorized: map[string]*http.Client{},
 	}, nil
 }
 
 // Close frees the connections that are not in use. The client may be used
 // further.
-func (c *Client) Close() { c.wire.pool.CloseIdleConnections() }
+func (c *Client) Close() { c.wire.transport.CloseIdleConnections() }
 
 // Announce implements images.Target.
 func (c *Client) Announce(context.Context, images.Announcement) error { return nil }

@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,36 +10,12 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Codes of the errors of this package.
 var (
-	CodeUnreachable = fault.Code{
-		ID:      "REGISTRY_UNREACHABLE",
-		Meaning: "The registry cannot be reached, or the connection to it broke again and again.",
-		Fix:     "check that the registry runs (oc get clusteroperator image-registry) and that network policies, and NO_PROXY if there is a proxy, let Velero's pod reach it",
-	}
-	CodeUntrusted = fault.Code{
-		ID:      "REGISTRY_CERTIFICATE_UNTRUSTED",
-		Meaning: "The registry's certificate is not signed by an authority that is trusted here.",
-		Fix:     "add the certificate of the authority to the trusted CA bundle of the cluster, or set OADP_REGISTRY_INSECURE to \"true\" if nobody can come between Velero and the registry",
-	}
-	CodeCertificate = fault.Code{
-		ID:      "REGISTRY_CERTIFICATE_INVALID",
-		Meaning: "The registry's certificate has expired or is for another name.",
-		Fix:     "renew the certificate of the registry, or use a name that it is valid for",
-	}
-	CodeNotTLS = fault.Code{
-		ID:      "REGISTRY_NOT_TLS",
-		Meaning: "The registry speaks plain HTTP where HTTPS is expected.",
-		Fix:     "let the registry serve HTTPS, or set OADP_REGISTRY_INSECURE to \"true\" if nobody can come between Velero and the registry",
-	}
-	CodeCABundle = fault.Code{
-		ID:      "REGISTRY_CA_BUNDLE_INVALID",
-		Meaning: "The certificates to trust for the registry cannot be read.",
-		Fix:     "give PEM certificates (-----BEGIN CERTIFICATE-----)",
-	}
 	CodeCredential = fault.Code{
 		ID:      "REGISTRY_CREDENTIAL_UNREADABLE",
 		Meaning: "The token or password for the registry could not be read.",
@@ -58,11 +32,6 @@ var (
 		Meaning: "The registry knows who asks and does not permit it.",
 		Fix: "let Velero's service account get imagestreams/layers in image.openshift.io in the repository's namespace to back images up " +
 			"(role system:image-puller), and update them to restore images (role system:image-builder); check the namespace's quotas for images",
-	}
-	CodeThrottled = fault.Code{
-		ID:      "REGISTRY_THROTTLED",
-		Meaning: "The registry refuses requests since there are too many, for longer than they were repeated.",
-		Fix:     "lower OADP_IMAGE_COPY_IMAGES and OADP_IMAGE_COPY_BLOBS, or raise the limits of the registry",
 	}
 	CodeFailed = fault.Code{
 		ID:      "REGISTRY_FAILED",
@@ -88,8 +57,16 @@ var (
 
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
-	CodeUnreachable, CodeUntrusted, CodeCertificate, CodeNotTLS, CodeCABundle, CodeCredential, CodeUnauthorized,
-	CodeForbidden, CodeThrottled, CodeFailed, CodeRefused, CodeDamaged, CodeUnsupported,
+	CodeCredential, CodeUnauthorized, CodeForbidden, CodeFailed, CodeRefused, CodeDamaged, CodeUnsupported,
+}
+
+// names are the settings that errors of the network speak of.
+var names = endpoint.Settings{
+	Address:  "the name of the registry",
+	CACert:   "the trusted CA bundle of the cluster",
+	Insecure: "set OADP_REGISTRY_INSECURE to \"true\"",
+	Server:   "check that the registry runs (oc get clusteroperator image-registry)",
+	Busy:     "lower OADP_IMAGE_COPY_IMAGES and OADP_IMAGE_COPY_BLOBS, or raise the limits of the registry",
 }
 
 var (
@@ -131,7 +108,8 @@ func (c *Client) explain(what string, err error) error {
 	case errors.Is(err, errAbsent):
 		return fmt.Errorf("%s: %w", what, errAbsent)
 	}
-	failure := &fault.Error{Code: codeOf(err), What: what, Err: plain(err)}
+	code := codeOf(err)
+	failure := &fault.Error{Code: code, What: what, Fix: names.Fix(code), Err: plain(err)}
 	if host := sender(err); host != "" && host != c.registry.RegistryStr() {
 		failure.Fix = "check that Velero's pod reaches " + host + ", where the registry sent it, and trusts its certificate; " +
 			"if that is the registry's storage, the registry can be told to stand in between (spec.disableRedirect of configs.imageregistry.operator.openshift.io/cluster)"
@@ -180,7 +158,7 @@ func answerCode(answer *transport.Error) fault.Code {
 	case answer.StatusCode == http.StatusForbidden:
 		return CodeForbidden
 	case answer.StatusCode == http.StatusTooManyRequests:
-		return CodeThrottled
+		return endpoint.CodeBusy
 	case answer.StatusCode >= 500:
 		return CodeFailed
 	}
@@ -188,36 +166,11 @@ func answerCode(answer *transport.Error) fault.Code {
 }
 
 func connectionCode(err error) fault.Code {
-	var (
-		unknownAuthority x509.UnknownAuthorityError
-		verification     *tls.CertificateVerificationError
-	)
-	switch {
-	case errors.As(err, &unknownAuthority):
-		return CodeUntrusted
-	case errors.As(err, &verification):
-		return CodeCertificate
-	case isNotTLS(err):
-		return CodeNotTLS
-	case isNetwork(err):
-		return CodeUnreachable
+	if endpoint.IsPermanent(err) || endpoint.IsNetwork(err) {
+		return endpoint.Code(err)
 	}
 	return CodeRefused
 }
-
-func isNotTLS(err error) bool {
-	var record tls.RecordHeaderError
-	return errors.As(err, &record) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
-}
-
-// plainError is an error with a text of its own.
-type plainError struct {
-	text string
-	err  error
-}
-
-func (e *plainError) Error() string { return e.text }
-func (e *plainError) Unwrap() error { return e.err }
 
 // plain returns err with a short text, in which no URL has a query: those of
 // stores carry signatures, those of uploads carry their state. Nor does it repeat
@@ -229,11 +182,11 @@ func plain(err error) error {
 	)
 	switch {
 	case errors.As(err, &answer):
-		return &plainError{answerText(answer), err}
+		return endpoint.WithText(answerText(answer), err)
 	case errors.As(err, &request):
-		return &plainError{plain(request.Err).Error() + " (" + strings.ToUpper(request.Op) + " " + address(request.URL) + ")", err}
+		return endpoint.WithText(plain(request.Err).Error()+" ("+strings.ToUpper(request.Op)+" "+address(request.URL)+")", err)
 	case strings.Contains(err.Error(), "no token in bearer response"):
-		return &plainError{"the token server sent no token", err}
+		return endpoint.WithText("the token server sent no token", err)
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -113,8 +114,8 @@ func TestTroubleThatStays(t *testing.T) {
 		code    fault.Code
 	}{
 		"500":   {answer(http.StatusInternalServerError, "UNKNOWN"), maxAttempts - 1, CodeFailed},
-		"429":   {answer(http.StatusTooManyRequests, "TOOMANYREQUESTS"), maxAttempts - 1, CodeThrottled},
-		"reset": {hangUp, maxAttempts - 1, CodeUnreachable},
+		"429":   {answer(http.StatusTooManyRequests, "TOOMANYREQUESTS"), maxAttempts - 1, endpoint.CodeBusy},
+		"reset": {hangUp, maxAttempts - 1, endpoint.CodeUnreachable},
 		"501":   {answer(http.StatusNotImplemented, "UNSUPPORTED"), 0, CodeFailed},
 		"400":   {answer(http.StatusBadRequest, "NAME_INVALID"), 0, CodeRefused},
 		"403":   {answer(http.StatusForbidden, "DENIED"), 0, CodeForbidden},
@@ -234,7 +235,7 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"20", 19 * time.Second, 20 * time.Second},
 		{time.Now().Add(40 * time.Second).UTC().Format(http.TimeFormat), 30 * time.Second, 40 * time.Second},
-		{"86400", maxRest - time.Second, maxRest},
+		{"86400", endpoint.MaxThrottle - time.Second, endpoint.MaxThrottle},
 		{"99999999999999999999", 0, 2 * time.Second},
 		{"-5", 0, 2 * time.Second},
 		{"", 0, 2 * time.Second},
@@ -355,7 +356,7 @@ func TestBlobIsResumed(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			client, _ := newClient(t, Config{Host: s.host})
-			client.wire.limits.Body = 200 * time.Millisecond
+			client.wire.transport.BodyTime = 200 * time.Millisecond
 			put(t, client, "ns/a", blob)
 			var sent atomic.Int64
 			var asked atomic.Int32
@@ -408,8 +409,8 @@ func TestNoAnswer(t *testing.T) {
 		return true
 	})
 	c, paused := newClient(t, Config{Host: s.host})
-	c.wire.limits.Head = 20 * time.Millisecond
-	if err := read(t, c, "ns/a", newContent(1)); !CodeUnreachable.Is(err) || len(paused.all()) != maxAttempts-1 {
+	c.wire.transport.AnswerTime = 20 * time.Millisecond
+	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeUnreachable.Is(err) || len(paused.all()) != maxAttempts-1 {
 		t.Errorf("%v after %d pauses", err, len(paused.all()))
 	}
 }
@@ -490,10 +491,10 @@ func TestCertificates(t *testing.T) {
 		config Config
 		code   fault.Code
 	}{
-		"not trusted": {Config{Host: host}, CodeUntrusted},
+		"not trusted": {Config{Host: host}, endpoint.CodeUntrusted},
 		"trusted":     {Config{Host: host, CAs: ca}, fault.Code{}},
 		"insecure":    {Config{Host: host, Insecure: true}, fault.Code{}},
-		"other name":  {Config{Host: "localhost:" + port, CAs: ca}, CodeCertificate},
+		"other name":  {Config{Host: "localhost:" + port, CAs: ca}, endpoint.CodeCertificate},
 	} {
 		client, paused := newClient(t, c.config)
 		b := newContent(10)
@@ -502,7 +503,7 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: %v, pauses %v", name, err, paused.all())
 		}
 	}
-	if _, err := New(Config{Host: host, CAs: []byte("none")}); !CodeCABundle.Is(err) {
+	if _, err := New(Config{Host: host, CAs: []byte("none")}); !endpoint.CodeCABundle.Is(err) {
 		t.Errorf("no certificate: %v", err)
 	}
 }
@@ -516,7 +517,7 @@ func TestPlainHTTP(t *testing.T) {
 		t.Error("the loopback interface is not known")
 	}
 	c.wire.mayPlain = false // as for any other host
-	if err := read(t, c, "ns/a", newContent(1)); !CodeNotTLS.Is(err) || len(paused.all()) != 0 {
+	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeNotTLS.Is(err) || len(paused.all()) != 0 {
 		t.Errorf("%v, pauses %v", err, paused.all())
 	}
 	if s.count("", "") != 0 {
@@ -533,27 +534,8 @@ func TestUnreachable(t *testing.T) {
 	s := newServer(t)
 	s.Close()
 	c, paused := newClient(t, Config{Host: s.host})
-	if err := read(t, c, "ns/a", newContent(1)); !CodeUnreachable.Is(err) || len(paused.all()) != maxAttempts-1 {
+	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeRefused.Is(err) || len(paused.all()) != maxAttempts-1 {
 		t.Errorf("%v, pauses %v", err, paused.all())
-	}
-}
-
-func TestProxy(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "http://proxy.test:3128")
-	t.Setenv("NO_PROXY", ".svc")
-	c, err := New(Config{Host: "registry.test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for target, want := range map[string]string{"https://registry.test/v2/": "http://proxy.test:3128", "https://image-registry.openshift-image-registry.svc:5000/v2/": ""} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		proxy, err := c.wire.pool.Proxy(r)
-		if err != nil || (proxy == nil) != (want == "") || proxy != nil && proxy.String() != want {
-			t.Errorf("%s through %v, %v", target, proxy, err)
-		}
 	}
 }
 
@@ -566,7 +548,7 @@ func TestCancellation(t *testing.T) {
 		return true
 	})
 	c, _ := newClient(t, Config{Host: s.host})
-	c.pause = pause
+	c.pause = endpoint.Sleep
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("Velero went away")
 	time.AfterFunc(50*time.Millisecond, func() { cancel(gone) })

@@ -1,103 +1,58 @@
 package registry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http/httpproxy"
-
-	"github.com/oadp-plugins/oadp-plugins/internal/stall"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 )
 
-// Time limits of a request. Registries copy a large blob before they answer the
-// end of its upload.
-const (
-	answerTime   = time.Minute
-	uploadedTime = 5 * time.Minute
-	idleConnTime = 90 * time.Second
-)
+// answerTime is how long a registry may take to answer a request for something.
+// It may take longer at the end of an upload, when it copies a large blob.
+const answerTime = time.Minute
 
 // wire is the way to the registry, to its token server and to the stores where
 // it sends clients for blobs.
 type wire struct {
-	pool     *http.Transport
-	host     string // of the registry
-	mayPlain bool   // the registry may speak plain HTTP
-	isPlain  atomic.Bool
-	limits   stall.Limits
-	throttle throttle
+	transport *endpoint.Transport
+	host      string // of the registry
+	mayPlain  bool   // the registry may speak plain HTTP
+	isPlain   atomic.Bool
+	throttle  endpoint.Throttle
 }
 
 func newWire(host string, config Config) (*wire, error) {
-	roots, err := authorities(config.CAs)
+	trust := endpoint.Trust{CACert: string(config.CAs), CACertSource: "the certificates to trust for the registry"}
+	if config.Insecure {
+		trust.Unverified = []string{hostname(host)}
+	}
+	transport, err := endpoint.NewTransport(trust)
 	if err != nil {
 		return nil, err
 	}
-	proxy := httpproxy.FromEnvironment().ProxyFunc()
+	transport.AnswerTime = answerTime
 	return &wire{
-		host:     host,
-		mayPlain: config.Insecure || isLoopback(host),
-		limits:   stall.Limits{Head: answerTime, Body: stall.Limit},
-		pool: &http.Transport{
-			Proxy:       func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
-			DialContext: stall.Dial,
-			TLSClientConfig: &tls.Config{
-				MinVersion:         tls.VersionTLS12,
-				RootCAs:            roots,
-				InsecureSkipVerify: config.Insecure,
-				ClientSessionCache: tls.NewLRUClientSessionCache(0),
-			},
-			TLSHandshakeTimeout:   stall.ConnectTime,
-			ResponseHeaderTimeout: uploadedTime,
-			IdleConnTimeout:       idleConnTime,
-			// 16 blobs at a time, and what retries and manifests need. There is no
-			// limit to the connections in use: a copy within the registry needs
-			// two, and would wait for itself.
-			MaxIdleConns: 64, MaxIdleConnsPerHost: 32,
-			ReadBufferSize: 32 << 10, WriteBufferSize: 32 << 10,
-			// Blobs are what they are.
-			DisableCompression: true,
-			// A reader that waits must not hold up the others of its connection.
-			Protocols: http1(),
-		},
+		transport: transport,
+		host:      host,
+		mayPlain:  config.Insecure || isLoopback(host),
 	}, nil
 }
 
-func http1() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	return p
-}
-
-// authorities returns the system's certificates and those in PEM, or nil for the
-// former alone.
-func authorities(pem []byte) (*x509.CertPool, error) {
-	if len(pem) == 0 {
-		return nil, nil
+// hostname returns a host without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
 	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool() // a container may have none
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, &fault.Error{Code: CodeCABundle, What: "the certificates to trust for the registry hold none in PEM"}
-	}
-	return roots, nil
+	return host
 }
 
 func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
+	host = hostname(host)
 	address, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
@@ -117,7 +72,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errPlain
 	}
 	resp, err := w.send(r)
-	if err != nil && isNotTLS(err) && w.mayPlain {
+	if err != nil && endpoint.IsNotTLS(err) && w.mayPlain {
 		w.isPlain.Store(true)
 		return w.send(inPlain(r))
 	}
@@ -142,13 +97,9 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 		r = r.WithContext(r.Context())
 		r.Body = body
 	}
-	limits := w.limits
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		limits.Head = 0
-	}
-	resp, err := limits.Do(r, w.pool.RoundTrip)
+	resp, err := w.transport.RoundTrip(r)
 	if err == nil && resp.StatusCode >= 400 {
-		w.throttle.note(resp)
+		w.throttle.Note(resp)
 		resp.Body = &firstOf{io.LimitReader(resp.Body, maxErrorSize), resp.Body}
 	}
 	return resp, err

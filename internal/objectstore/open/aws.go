@@ -60,7 +60,7 @@ func ambientAWS(ctx context.Context, l *location.Location) error {
 	if l.Config["s3Url"] != "" {
 		region = "" // it is the store's own, which AWS need not know
 	}
-	return awsaccess.Ambient(ctx, awsaccess.Trust{CACert: l.CACert}, region)
+	return awsaccess.Ambient(ctx, awsaccess.Trust(l.CACert, false, ""), region)
 }
 
 // s3Bucket is the bucket of a location.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -48,11 +49,11 @@ type checker struct {
 
 // target returns the URL that requests for the bucket go to.
 func (c *checker) target(ctx context.Context) (*url.URL, error) {
-	client, err := c.settings.trust.HTTPClient()
+	transport, err := c.store.transports.For(c.settings.trust)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := c.identity.Config(ctx, client, "")
+	cfg, err := c.identity.Config(ctx, transport, "")
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +68,16 @@ func (c *checker) target(ctx context.Context) (*url.URL, error) {
 	return url.Parse(signed.URL)
 }
 
+func (c *checker) probe() endpoint.Probe {
+	return endpoint.Probe{Trust: c.settings.trust, Settings: names}
+}
+
 func (c *checker) dns(ctx context.Context) (string, error) {
 	u, err := c.target(ctx)
 	if err != nil {
 		return "", err
 	}
-	return awsaccess.Resolve(ctx, u)
+	return c.probe().Resolve(ctx, u)
 }
 
 func (c *checker) tls(ctx context.Context) (string, error) {
@@ -80,13 +85,13 @@ func (c *checker) tls(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.settings.trust.Connect(ctx, u)
+	return c.probe().Connect(ctx, u)
 }
 
 // credentials requests credentials and names their source. A role's are requested
 // in the configured region, as the bucket's may not be known yet.
 func (c *checker) credentials(ctx context.Context) (string, error) {
-	client, err := c.settings.trust.HTTPClient()
+	transport, err := c.store.transports.For(c.settings.trust)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +99,7 @@ func (c *checker) credentials(ctx context.Context) (string, error) {
 	if c.settings.endpoint == "" {
 		region = c.settings.region
 	}
-	cfg, err := c.identity.Config(ctx, client, region)
+	cfg, err := c.identity.Config(ctx, transport, region)
 	if err != nil {
 		return "", err
 	}

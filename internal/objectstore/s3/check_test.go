@@ -16,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
@@ -68,12 +69,12 @@ func TestChecksFail(t *testing.T) {
 		step   string
 		code   fault.Code
 	}{
-		"unknown host":     {s.with("s3Url", "https://store.invalid:9000"), "DNS", awsaccess.CodeDNS},
-		"nobody listens":   {s.with("s3Url", "https://"+closed), "TLS", awsaccess.CodeRefused},
-		"untrusted":        {s.with("caCert", "-"), "TLS", awsaccess.CodeUntrusted},
+		"unknown host":     {s.with("s3Url", "https://store.invalid:9000"), "DNS", endpoint.CodeUnresolvable},
+		"nobody listens":   {s.with("s3Url", "https://"+closed), "TLS", endpoint.CodeRefused},
+		"untrusted":        {s.with("caCert", "-"), "TLS", endpoint.CodeUntrusted},
 		"http for https":   {s.with("s3Url", strings.Replace(s.endpoint, "https", "http", 1)), "bucket", fault.Code{}},
-		"https for http":   {plain.with("s3Url", strings.Replace(plain.endpoint, "http", "https", 1)), "TLS", awsaccess.CodeNotTLS},
-		"no certificate":   {s.with("caCert", "nonsense"), "config", awsaccess.CodeCABundle},
+		"https for http":   {plain.with("s3Url", strings.Replace(plain.endpoint, "http", "https", 1)), "TLS", endpoint.CodeNotTLS},
+		"no certificate":   {s.with("caCert", "nonsense"), "config", endpoint.CodeCABundle},
 		"no file":          {s.with("credentialsFile", "/absent"), "config", awsaccess.CodeCredentialsFile},
 		"wrong access key": {s.with("credentialsFile", credentialsFile(t, "nobody", s.minio.SecretKey)), "bucket", awsaccess.CodeUnknownAccessKey},
 		"wrong secret key": {s.with("credentialsFile", credentialsFile(t, s.minio.AccessKey, "wrong-secret")), "bucket", awsaccess.CodeWrongSecretKey},
@@ -197,9 +198,9 @@ func TestErrors(t *testing.T) {
 		want    fault.Code
 		text    string
 	}{
-		"nobody listens":   {[]string{"s3Url", "https://" + freeAddress(t)}, awsaccess.CodeRefused, "connection refused"},
-		"unknown host":     {[]string{"s3Url", "https://store.invalid"}, awsaccess.CodeDNS, "store.invalid"},
-		"untrusted":        {[]string{"caCert", "-"}, awsaccess.CodeUntrusted, "caCert"},
+		"nobody listens":   {[]string{"s3Url", "https://" + freeAddress(t)}, endpoint.CodeRefused, "connection refused"},
+		"unknown host":     {[]string{"s3Url", "https://store.invalid"}, endpoint.CodeUnresolvable, "store.invalid"},
+		"untrusted":        {[]string{"caCert", "-"}, endpoint.CodeUntrusted, "caCert"},
 		"wrong access key": {[]string{"credentialsFile", credentialsFile(t, "nobody", "x")}, awsaccess.CodeUnknownAccessKey, "aws_access_key_id"},
 		"wrong secret key": {[]string{"credentialsFile", credentialsFile(t, s.minio.AccessKey, "x")}, awsaccess.CodeWrongSecretKey, "SignatureDoesNotMatch"},
 		"wrong region":     {[]string{"region", "eu-west-1"}, s3.CodeWrongRegion, "minio"},
@@ -232,7 +233,7 @@ func TestErrors(t *testing.T) {
 		"KMS not allowed": {
 			"PutObject", s3proxy.Answer(403, "AccessDenied", "User: x is not authorized to perform: kms:GenerateDataKey"), nil, s3.CodeKMS, "kms:Decrypt",
 		},
-		"clock": {"PutObject", s3proxy.Answer(403, "RequestTimeTooSkewed", "The difference is too large."), nil, awsaccess.CodeClockSkew, "clock"},
+		"clock": {"PutObject", s3proxy.Answer(403, "RequestTimeTooSkewed", "The difference is too large."), nil, endpoint.CodeClock, "clock"},
 		"quota": {"PutObject", s3proxy.Answer(403, "QuotaExceeded", "Quota exceeded"), nil, s3.CodeStorageFull, "quota"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -360,12 +361,12 @@ func TestTrust(t *testing.T) {
 	if err := list(s.with("caCert", string(s.minio.CAPEM))); err != nil {
 		t.Errorf("with caCert: %v", err)
 	}
-	if err := list(s.with("caCert", "-")); !awsaccess.CodeUntrusted.Is(err) {
+	if err := list(s.with("caCert", "-")); !endpoint.CodeUntrusted.Is(err) {
 		t.Errorf("with another bundle: %v", err)
 	}
 	for _, path := range []string{"/absent.pem", file(t, "empty.pem", "")} {
 		t.Setenv("AWS_CA_BUNDLE", path)
-		if err := list(s.config); !awsaccess.CodeCABundle.Is(err) || !strings.Contains(err.Error(), path) {
+		if err := list(s.config); !endpoint.CodeCABundle.Is(err) || !strings.Contains(err.Error(), path) {
 			t.Errorf("bundle %s: %v", path, err)
 		}
 	}
@@ -403,10 +404,10 @@ func TestProxy(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	t.Setenv("HTTPS_PROXY", "http://"+freeAddress(t))
 	config["s3Url"] = "https://store.invalid"
-	if _, err := newStore(t, config).ListObjects(t.Context(), "b", ""); !awsaccess.CodeProxy.Is(err) {
+	if _, err := newStore(t, config).ListObjects(t.Context(), "b", ""); !endpoint.CodeProxy.Is(err) {
 		t.Errorf("broken proxy: %v", err)
 	}
-	if _, step, err := runChecks(t, config); step != "TLS" || !awsaccess.CodeProxy.Is(err) {
+	if _, step, err := runChecks(t, config); step != "TLS" || !endpoint.CodeProxy.Is(err) {
 		t.Errorf("check of a broken proxy: %s, %v", step, err)
 	}
 }

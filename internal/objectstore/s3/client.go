@@ -20,7 +20,7 @@ func clientOptions(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	o.ContinueHeaderThresholdBytes = -1
-	o.HTTPClient = verified{awsaccess.Guarded(o.HTTPClient)}
+	o.HTTPClient = verified{o.HTTPClient}
 	if o.RetryMaxAttempts == 0 {
 		o.RetryMaxAttempts = awsaccess.MaxAttempts
 	}

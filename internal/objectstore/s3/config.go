@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 )
 
@@ -56,7 +57,7 @@ type settings struct {
 	publicEndpoint string // "" for endpoint
 	pathStyle      bool
 
-	trust  awsaccess.Trust
+	trust  endpoint.Trust
 	access awsaccess.Access
 
 	encryption        encryption
@@ -84,7 +85,7 @@ func parseSettings(m map[string]string) (settings, error) {
 		endpoint:          endpointOf(v.URL("s3Url")),
 		publicEndpoint:    endpointOf(v.URL("publicUrl")),
 		pathStyle:         v.Bool("s3ForcePathStyle"),
-		trust:             awsaccess.Trust{CACert: v.String("caCert"), SkipVerify: v.Bool("insecureSkipTLSVerify")},
+		trust:             awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "S3", v.String("s3Url"), v.String("publicUrl")),
 		access:            awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
 		encryption:        newEncryption(v.String("serverSideEncryption"), v.String("kmsKeyId")),
 		customerKeyFile:   v.String("customerKeyEncryptionFile"),

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -67,11 +68,6 @@ var (
 		Meaning: "The server has no space left, or a quota is used up.",
 		Fix:     "free space, raise the quota, or let backups expire earlier",
 	}
-	CodeBusy = fault.Code{
-		ID:      "S3_SERVER_BUSY",
-		Meaning: "The server kept failing or asking to slow down, also after several attempts.",
-		Fix:     "look after the server; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
-	}
 	CodeArchived = fault.Code{
 		ID:      "S3_OBJECT_ARCHIVED",
 		Meaning: "The object is in an archive class and cannot be read at once.",
@@ -107,7 +103,7 @@ var (
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeNotReady, CodeCustomerKey, CodeRegionUnknown, CodeWrongRegion, CodeNoSuchBucket, CodeNoSuchKey, CodeAccessDenied,
-	CodeKMS, CodeEncryption, CodeStorageFull, CodeBusy, CodeArchived, CodeChanged, CodeDamaged, CodeNotStore, CodeFalseAnswer, CodeTooLarge,
+	CodeKMS, CodeEncryption, CodeStorageFull, CodeArchived, CodeChanged, CodeDamaged, CodeNotStore, CodeFalseAnswer, CodeTooLarge,
 }
 
 // apiCodes maps what S3 and its relatives answer, besides what package awsaccess
@@ -126,11 +122,11 @@ var apiCodes = map[string]fault.Code{
 	"TemporaryRedirect":                  CodeWrongRegion,
 	"IllegalLocationConstraintException": CodeWrongRegion,
 	"InvalidRegion":                      CodeWrongRegion,
-	"SlowDown":                           CodeBusy,
-	"SlowDownRead":                       CodeBusy,
-	"SlowDownWrite":                      CodeBusy,
-	"ServiceUnavailable":                 CodeBusy,
-	"InternalError":                      CodeBusy,
+	"SlowDown":                           endpoint.CodeBusy,
+	"SlowDownRead":                       endpoint.CodeBusy,
+	"SlowDownWrite":                      endpoint.CodeBusy,
+	"ServiceUnavailable":                 endpoint.CodeBusy,
+	"InternalError":                      endpoint.CodeBusy,
 	"QuotaExceeded":                      CodeStorageFull,
 	"QuotaExceededException":             CodeStorageFull,
 	"XMinioStorageFull":                  CodeStorageFull,
@@ -145,6 +141,15 @@ var apiCodes = map[string]fault.Code{
 	"InvalidEncryptionAlgorithmError":    CodeEncryption,
 	"InvalidEncryptionMethod":            CodeEncryption,
 	"ServerSideEncryptionConfigurationNotFoundError": CodeEncryption,
+}
+
+// names are the settings that errors of the network speak of.
+var names = endpoint.Settings{
+	Address: "s3Url or region",
+	CACert:  "objectStorage.caCert of the location",
+	Skip:    "insecureSkipTLSVerify",
+	Advice:  "for an object store that has no name for each bucket set s3ForcePathStyle to \"true\"",
+	Busy:    "look after the server; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
 }
 
 // explain returns err as an error that says what failed and what to do.
@@ -180,7 +185,7 @@ func (l *location) explained(what string, err error) error {
 	case api != nil:
 		f.Code, f.Fix = l.classify(err, api)
 	default:
-		return awsaccess.Fault(what, err)
+		return awsaccess.Fault(what, err, names)
 	}
 	return f
 }
@@ -229,12 +234,15 @@ func (l *location) classify(err error, api smithy.APIError) (code fault.Code, fi
 	case status == http.StatusInsufficientStorage:
 		code = CodeStorageFull
 	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
-		code = CodeBusy
+		code = endpoint.CodeBusy
 	case l.encryption.present() && (status == http.StatusBadRequest || status == http.StatusNotImplemented):
 		code = CodeEncryption
 	}
 	if isDenied(err) && (code.ID == CodeAccessDenied.ID || deniedAction(err) != "") {
 		fix = l.allow(err)
+	}
+	if code.ID == endpoint.CodeBusy.ID {
+		fix = names.Busy
 	}
 	return code, fix
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -39,11 +40,11 @@ func bucketRegion(ctx context.Context, cfg aws.Config, bucket, hint string, path
 	case status != 0:
 		return "", &fault.Error{Code: CodeRegionUnknown, What: what, Err: fmt.Errorf("the server answered %d without naming it", status)}
 	}
-	return "", awsaccess.Fault(what, err)
+	return "", awsaccess.Fault(what, err, names)
 }
 
 // discover returns the region of the configured bucket. s.init is held.
-func (s *Store) discover(ctx context.Context, p *prepared, client *awshttp.BuildableClient) (string, error) {
+func (s *Store) discover(ctx context.Context, p *prepared, transport *endpoint.Transport) (string, error) {
 	bucket, hint := p.settings.bucket, awsaccess.EnvironmentRegion(p.identity)
 	if bucket == "" {
 		return "", &fault.Error{Code: CodeRegionUnknown, What: "the config has neither a region nor a bucket to find it by"}
@@ -52,7 +53,7 @@ func (s *Store) discover(ctx context.Context, p *prepared, client *awshttp.Build
 	if region, ok := s.regions[where]; ok {
 		return region, nil
 	}
-	cfg, err := p.identity.Config(ctx, client, hint)
+	cfg, err := p.identity.Config(ctx, transport, hint)
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -32,7 +33,7 @@ type Store struct {
 
 	current atomic.Pointer[location]
 
-	clients awsaccess.Clients
+	transports endpoint.Transports
 
 	init    sync.Mutex               // held by Init
 	regions map[string]string        // what discovery found, by hint and bucket
@@ -192,7 +193,7 @@ func (s *Store) connect(ctx context.Context, p *prepared, previous *location) (*
 
 // configure returns the AWS configuration with the region of the bucket.
 func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) {
-	client, err := s.clients.For(p.settings.trust)
+	transport, err := s.transports.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
 	}
@@ -202,20 +203,19 @@ func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) 
 	region := p.settings.region
 	if p.settings.endpoint == "" {
 		if region == "" {
-			if region, err = s.discover(ctx, p, client); err != nil {
+			if region, err = s.discover(ctx, p, transport); err != nil {
 				return aws.Config{}, err
 			}
 		}
 		tokenRegion = region
 	}
-	cfg, err := p.identity.Config(ctx, client, tokenRegion)
+	cfg, err := p.identity.Config(ctx, transport, tokenRegion)
 	if err != nil {
 		return aws.Config{}, err
 	}
 	if region != "" {
 		cfg.Region = region
 	}
-	cfg.HTTPClient = client // with AWS_CA_BUNDLE the SDK has made a copy of it
 	return cfg, nil
 }
 
@@ -277,7 +277,7 @@ func (s *Store) integrity(set settings) *integrity {
 // Close frees what the store holds: connections and the memory of buffers. No
 // call may be running, and none may follow.
 func (s *Store) Close() {
-	s.clients.Close()
+	s.transports.Close()
 	if l := s.current.Load(); l != nil {
 		l.pool.Free()
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 )
@@ -407,12 +408,12 @@ func TestPutFaults(t *testing.T) {
 	}{
 		"part refused": {s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."), s3.CodeAccessDenied.Is},
 		"complete fails in the body": {
-			s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"), s3.CodeBusy.Is,
+			s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"), endpoint.CodeBusy.Is,
 		},
-		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), s3.CodeBusy.Is},
+		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), endpoint.CodeBusy.Is},
 		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), awsaccess.CodeExpiredToken.Is},
 		"disk full":          {s3proxy.Part(3), s3proxy.Answer(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."), s3.CodeStorageFull.Is},
-		"resets for good":    {s3proxy.Part(2), s3proxy.ResetRequest(100), awsaccess.CodeUnreachable.Is},
+		"resets for good":    {s3proxy.Part(2), s3proxy.ResetRequest(100), endpoint.CodeUnreachable.Is},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, overHTTP)
@@ -432,7 +433,7 @@ func TestPutFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		broken := errors.New("the source broke")
 		r := io.MultiReader(bytes.NewReader(body[:2*partSize+7]), iotest.ErrReader(broken))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", r); !errors.Is(err, broken) || awsaccess.CodeUnreachable.Is(err) {
+		if err := s.store().PutObject(t.Context(), s.bucket, "k", r); !errors.Is(err, broken) || endpoint.CodeUnreachable.Is(err) {
 			t.Errorf("error: %v", err)
 		}
 		s.nothingLeft("k")

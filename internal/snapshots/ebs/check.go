@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
@@ -60,12 +61,14 @@ func (c *checker) target(ctx context.Context) (*url.URL, error) {
 	return &endpoint.URI, nil
 }
 
+func (c *checker) probe() endpoint.Probe { return endpoint.Probe{Trust: c.trust, Settings: names} }
+
 func (c *checker) dns(ctx context.Context) (string, error) {
 	u, err := c.target(ctx)
 	if err != nil {
 		return "", err
 	}
-	return awsaccess.Resolve(ctx, u)
+	return c.probe().Resolve(ctx, u)
 }
 
 func (c *checker) tls(ctx context.Context) (string, error) {
@@ -73,7 +76,7 @@ func (c *checker) tls(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.trust.Connect(ctx, u)
+	return c.probe().Connect(ctx, u)
 }
 
 // describe looks at some of what is there.

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 )
 
@@ -56,7 +57,7 @@ type settings struct {
 	region   string
 	endpoint string // "" for AWS
 	access   awsaccess.Access
-	trust    awsaccess.Trust
+	trust    endpoint.Trust
 
 	kmsKey      string
 	zones       map[string]string
@@ -76,7 +77,7 @@ func parseSettings(m map[string]string) (settings, error) {
 		region:                     v.String("region"),
 		endpoint:                   endpointOf(v.URL("ec2Url")),
 		access:                     awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
-		trust:                      awsaccess.Trust{CACert: v.String("caCert"), SkipVerify: v.Bool("insecureSkipTLSVerify")},
+		trust:                      awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "EC2", v.String("ec2Url")),
 		kmsKey:                     v.String("ebsKmsKeyId"),
 		zones:                      v.Map("azMapping"),
 		tags:                       config.Get[map[string]string](v, "tags"),

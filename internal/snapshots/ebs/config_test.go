@@ -3,6 +3,7 @@ package ebs
 import (
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.region != "r" || s.access.Profile != "p" || s.access.CredentialsFile != "/f" || s.kmsKey != "alias/k" || s.cluster != "c1" ||
-		s.endpoint != "https://ec2.example.com" || !s.trust.SkipVerify ||
+		s.endpoint != "https://ec2.example.com" || !slices.Equal(s.trust.Unverified, []string{"ec2.example.com"}) ||
 		s.volumeCreationTimeout != time.Minute || s.volumeCreationPollInterval != time.Second || s.snapshotReadyTimeout != 2*time.Minute ||
 		s.zone("c") != "d" || s.zone("x") != "x" || !maps.Equal(s.tags, map[string]string{"team": "x", "cost center": "y z"}) ||
 		!s.excluded("k8s.io/x") || !s.excluded("Name") || s.excluded("Names") {

@@ -2,7 +2,6 @@ package ebs
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -83,11 +83,6 @@ var (
 		Meaning: "A quota of the account for snapshots, volumes, capacity or IOPS is used up.",
 		Fix:     "raise the quota in Service Quotas, or let backups expire earlier; too many snapshots at a time need fewer backups at a time",
 	}
-	CodeBusy = fault.Code{
-		ID:      "EBS_SERVER_BUSY",
-		Meaning: "EC2 kept failing or asking to slow down, also after several attempts.",
-		Fix:     "try again later; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
-	}
 	CodeRefused = fault.Code{
 		ID:      "EBS_REQUEST_REFUSED",
 		Meaning: "EC2 refuses the request as it is: an id, a type, a size, IOPS or a tag that it does not allow.",
@@ -105,7 +100,7 @@ var (
 var Codes = []fault.Code{
 	CodeNotReady, CodeAccessDenied, CodeAuthFailure, CodeVolumeNotFound, CodeSnapshotNotFound, CodeSnapshotFailed,
 	CodeSnapshotPending, CodeSnapshotInUse, CodeKMS, CodeVolumeFailed, CodeZoneMissing, CodeZoneInvalid, CodeLimit,
-	CodeBusy, CodeRefused, CodePersistentVolume,
+	CodeRefused, CodePersistentVolume,
 }
 
 // rateExceeded is EC2's answer to two snapshots of a volume in a row. The SDK does
@@ -130,18 +125,26 @@ var apiCodes = map[string]fault.Code{
 	"SnapshotLimitExceeded":           CodeLimit,
 	"VolumeLimitExceeded":             CodeLimit,
 	"MaxIOPSLimitExceeded":            CodeLimit,
-	"RequestLimitExceeded":            CodeBusy,
-	"Unavailable":                     CodeBusy,
-	"ServiceUnavailable":              CodeBusy,
-	"InternalError":                   CodeBusy,
-	"InternalFailure":                 CodeBusy,
-	rateExceeded:                      CodeBusy,
+	"RequestLimitExceeded":            endpoint.CodeBusy,
+	"Unavailable":                     endpoint.CodeBusy,
+	"ServiceUnavailable":              endpoint.CodeBusy,
+	"InternalError":                   endpoint.CodeBusy,
+	"InternalFailure":                 endpoint.CodeBusy,
+	rateExceeded:                      endpoint.CodeBusy,
 	"UnknownVolumeType":               CodeRefused,
 	"MissingParameter":                CodeRefused,
 	"InvalidParameterCombination":     CodeRefused,
 	"InvalidParameterDependency":      CodeRefused,
 	"InvalidParameterValue":           CodeRefused,
 	"TagLimitExceeded":                CodeRefused,
+}
+
+// names are the settings that errors of the network speak of.
+var names = endpoint.Settings{
+	Address: "ec2Url or region",
+	CACert:  "the config key caCert of the snapshot location, or " + variable("caCert"),
+	Skip:    "insecureSkipTLSVerify",
+	Busy:    "try again later; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
 }
 
 // explain returns err as an error that says what failed and what to do.
@@ -151,11 +154,14 @@ func explain(what string, err error) error {
 	}
 	api := awsaccess.Answer(err)
 	if api == nil {
-		return awsaccess.Fault(what, err)
+		return awsaccess.Fault(what, err, names)
 	}
 	f := &fault.Error{Code: codeOf(err, api), What: what, Err: awsaccess.Plain(err)}
-	if f.Code.ID == CodeAccessDenied.ID {
+	switch f.Code.ID {
+	case CodeAccessDenied.ID:
 		f.Fix = allow(err)
+	case endpoint.CodeBusy.ID:
+		f.Fix = names.Busy
 	}
 	return f
 }
@@ -174,7 +180,7 @@ func codeOf(err error, api smithy.APIError) fault.Code {
 	case status == http.StatusForbidden:
 		return CodeAccessDenied
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests:
-		return CodeBusy
+		return endpoint.CodeBusy
 	}
 	return fault.Code{}
 }
@@ -201,7 +207,6 @@ func answered(err error, code string) bool {
 // ambiguous reports whether a request that failed may have been carried out.
 func ambiguous(err error) bool {
 	var (
-		op     *net.OpError
 		sent   *smithyhttp.RequestSendError
 		answer *smithy.DeserializationError
 	)
@@ -210,7 +215,7 @@ func ambiguous(err error) bool {
 		return false
 	case api != nil:
 		return awsaccess.Status(err) >= http.StatusInternalServerError && api.ErrorCode() != "RequestLimitExceeded"
-	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):
+	case endpoint.IsDial(err):
 		return false
 	}
 	return errors.As(err, &sent) || errors.As(err, &answer)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -24,9 +25,9 @@ import (
 
 // Snapshotter is an [sdk.VolumeSnapshotter] for EBS volumes.
 type Snapshotter struct {
-	log     *slog.Logger
-	clock   clock
-	clients awsaccess.Clients
+	log        *slog.Logger
+	clock      clock
+	transports endpoint.Transports
 
 	init    sync.Mutex // held by Init
 	current atomic.Pointer[ebs]
@@ -118,13 +119,11 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 }
 
 func (s *Snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, error) {
-	client, err := s.clients.For(p.settings.trust)
+	transport, err := s.transports.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
 	}
-	cfg, err := p.identity.Config(ctx, client, p.settings.region)
-	cfg.HTTPClient = client // with AWS_CA_BUNDLE the SDK has made a copy of it
-	return cfg, err
+	return p.identity.Config(ctx, transport, p.settings.region)
 }
 
 func (s *Snapshotter) build(p *prepared, cfg aws.Config) *ebs {

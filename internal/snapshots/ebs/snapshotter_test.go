@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
@@ -203,7 +203,7 @@ func TestSnapshotRate(t *testing.T) {
 	s.Inject(awsfake.Always, awsfake.Actions("CreateSnapshot"), awsfake.Answer(400, rateExceeded, "exceeded"))
 	began = s.Now()
 	_, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
-	if waited := s.Now().Sub(began); !CodeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
+	if waited := s.Now().Sub(began); !endpoint.CodeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
 		t.Errorf("after %v: %v", waited, err)
 	}
 }
@@ -358,13 +358,13 @@ func TestErrors(t *testing.T) {
 		"too many at once": {
 			fail("CreateSnapshot", 400, "ConcurrentSnapshotLimitExceeded", "You have reached the maximum"), snapshot, CodeLimit, []string{"ConcurrentSnapshotLimitExceeded"},
 		},
-		"always busy":  {fail("CreateVolume", 503, "RequestLimitExceeded", "Request limit exceeded."), restore, CodeBusy, []string{"AWS_MAX_ATTEMPTS"}},
+		"always busy":  {fail("CreateVolume", 503, "RequestLimitExceeded", "Request limit exceeded."), restore, endpoint.CodeBusy, []string{"AWS_MAX_ATTEMPTS"}},
 		"disabled key": {fail("CreateVolume", 400, "InvalidRequest", "The KMS key is disabled"), restore, CodeKMS, []string{"kms:Decrypt"}},
 		"wrong secret": {func(s *scene) {
 			s.keys.SecretAccessKey = "x"
 			s.mustInit("credentialsFile", credentialsFile(s.t, s.keys))
 		}, snapshot, CodeAuthFailure, []string{"aws_secret_access_key"}},
-		"nobody listens": {func(s *scene) { s.mustInit("ec2Url", "http://127.0.0.1:1") }, snapshot, awsaccess.CodeRefused, []string{"ec2Url"}},
+		"nobody listens": {func(s *scene) { s.mustInit("ec2Url", "http://127.0.0.1:1") }, snapshot, endpoint.CodeRefused, []string{"ec2Url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)

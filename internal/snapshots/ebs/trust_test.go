@@ -7,7 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
 
@@ -26,7 +26,7 @@ func TestTrust(t *testing.T) {
 		_, _, err := s.GetVolumeInfo(t.Context(), volume, "")
 		return err
 	}
-	if err := describe(); !awsaccess.CodeUntrusted.Is(err) {
+	if err := describe(); !endpoint.CodeUntrusted.Is(err) {
 		t.Errorf("unknown authority: %v", err)
 	}
 	s.mustInit("insecureSkipTLSVerify", "true")

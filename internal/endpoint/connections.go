@@ -1,4 +1,4 @@
-package awsaccess
+package endpoint
 
 import (
 	"context"
@@ -7,24 +7,24 @@ import (
 	"sync"
 )
 
-// connections are those that some transports have open. The SDK copies a
-// transport before it is used, so that nobody can ask it to close them.
+// connections are those that some transports have open. SDKs copy a transport
+// before they use it, so that nobody can ask it to close them.
 type connections struct {
 	mu   sync.Mutex
 	open map[*connection]struct{}
 }
 
-// track makes a transport note its connections.
+// track makes a transport add the connections that it opens.
 func (c *connections) track(tr *http.Transport) {
-	tr.DialContext = c.noting(tr.DialContext)
+	tr.DialContext = c.tracked(tr.DialContext)
 	if tr.DialTLSContext != nil {
-		tr.DialTLSContext = c.noting(tr.DialTLSContext)
+		tr.DialTLSContext = c.tracked(tr.DialTLSContext)
 	}
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-func (c *connections) noting(dial dialFunc) dialFunc {
+func (c *connections) tracked(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		raw, err := dial(ctx, network, address)
 		if err != nil {
@@ -47,11 +47,11 @@ func (c *connections) close() {
 	c.open = nil
 	c.mu.Unlock()
 	for conn := range open {
-		_ = conn.Conn.Close() // its owner meets the error, if there is one still
+		_ = conn.Conn.Close() // a request that still uses it fails with that
 	}
 }
 
-// connection is forgotten when it is closed.
+// connection leaves the set of open ones when it is closed.
 type connection struct {
 	net.Conn
 	among *connections

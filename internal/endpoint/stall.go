@@ -1,6 +1,4 @@
-// Package stall ends connections that stand still. A transfer of many hours is
-// legitimate; one that makes no progress is not.
-package stall
+package endpoint
 
 import (
 	"context"
@@ -13,24 +11,26 @@ import (
 	"time"
 )
 
-// Limit is how long a connection may stand still in the middle of a transfer.
-const Limit = 2 * time.Minute
+// StallTime is how long a connection may stand still in the middle of a transfer.
+// A transfer of many hours is legitimate; one that makes no progress is not.
+const StallTime = 2 * time.Minute
 
-// ConnectTime is how long a connection may take to be made.
+// ConnectTime bounds each of the two steps of opening a connection: reaching the
+// server and the TLS handshake.
 const ConnectTime = 10 * time.Second
 
-// ErrStalled says that nothing came for too long.
+// ErrStalled reports an answer of which nothing more arrived for too long.
 var ErrStalled = errors.New("nothing arrived")
 
 // Dial connects to a server. A write to the connection that makes no progress
-// for Limit fails.
+// for StallTime fails.
 func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: ConnectTime, KeepAlive: 30 * time.Second}
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &writeGuard{c, Limit}, nil
+	return &writeGuard{c, StallTime}, nil
 }
 
 // writeGuard fails a write that makes no progress.
@@ -46,21 +46,27 @@ func (c *writeGuard) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Limits are those of an answer.
+// Limits are the time limits of an answer.
 type Limits struct {
 	Head time.Duration // from the start of the request to the head of the answer; 0 is none
 	Body time.Duration // of a read of the answer's body
 }
 
-// Do sends a request by a client's or a transport's method. An answer that is
-// beyond the limits fails with [ErrStalled].
+// Do sends a request by the method Do of a client or RoundTrip of a transport. An
+// answer that exceeds a limit fails with [ErrStalled].
 func (l Limits) Do(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(r.Context())
+	return l.Guard(r.Context(), func(ctx context.Context) (*http.Response, error) { return send(r.WithContext(ctx)) })
+}
+
+// Guard is Do for a request that is not an [http.Request] yet. send sends it with
+// the context that it is given.
+func (l Limits) Guard(ctx context.Context, send func(context.Context) (*http.Response, error)) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(math.MaxInt64, cancel)
 	if l.Head > 0 {
 		timer.Reset(l.Head)
 	}
-	resp, err := send(r.WithContext(ctx))
+	resp, err := send(ctx)
 	if !timer.Stop() {
 		if err == nil {
 			_ = resp.Body.Close()

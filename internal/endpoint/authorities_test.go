@@ -1,4 +1,4 @@
-package awsaccess
+package endpoint
 
 import (
 	"crypto/tls"
@@ -47,7 +47,7 @@ func TestAuthorities(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := false
-			a := &authorities{own: c.own, all: func() *x509.CertPool { asked = true; return c.system }}
+			a := &authorities{own: c.own, hasOwn: true, all: func() *x509.CertPool { asked = true; return c.system }}
 			address := strings.TrimPrefix(server.URL, "https://")
 			if c.host != "" {
 				_, port, _ := net.SplitHostPort(address)
@@ -55,7 +55,7 @@ func TestAuthorities(t *testing.T) {
 			}
 			handshakes.Store(0)
 			for range 2 {
-				conn, err := a.dialer(&tls.Config{MinVersion: tls.VersionTLS12})(t.Context(), "tcp", address)
+				conn, err := a.dialer(&tls.Config{MinVersion: tls.VersionTLS12}, nil)(t.Context(), "tcp", address)
 				if err == nil {
 					conn.Close()
 				}
@@ -98,7 +98,7 @@ func TestAuthoritiesThroughProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := (Trust{CACert: ca}).Connect(t.Context(), u); err != nil || proxied != 1 || !strings.Contains(found, "verified") {
+	if found, err := (Probe{Trust: Trust{CACert: ca}}).Connect(t.Context(), u); err != nil || proxied != 1 || !strings.Contains(found, "verified") {
 		t.Errorf("%q, %v; %d connections through the proxy", found, err, proxied)
 	}
 }

@@ -1,0 +1,82 @@
+package awsaccess
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+)
+
+// BundleVariable is the environment variable that names a file of authorities. The
+// OADP operator sets it to the authorities of all locations.
+const BundleVariable = "AWS_CA_BUNDLE"
+
+// Domains are those of Amazon's own services.
+var Domains = []string{"amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws"}
+
+// Trust returns what a location trusts. skipVerify is for the hosts of its own
+// URLs, those that are "" left out; without one it is for AWS, or the server that
+// the environment names for the service, such as "S3". It is never for the token
+// service.
+func Trust(caCert string, skipVerify bool, service string, urls ...string) endpoint.Trust {
+	trust := endpoint.Trust{CACert: caCert, BundleVariable: BundleVariable}
+	if !skipVerify {
+		return trust
+	}
+	for _, u := range urls {
+		trust.Unverified = appendHost(trust.Unverified, u)
+	}
+	if len(trust.Unverified) == 0 {
+		trust.Unverified = append(trust.Unverified, Domains...)
+		for _, variable := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
+			trust.Unverified = appendHost(trust.Unverified, os.Getenv(variable))
+		}
+	}
+	return trust
+}
+
+func appendHost(hosts []string, rawURL string) []string {
+	if u, err := url.Parse(rawURL); err == nil && u.Hostname() != "" {
+		return append(hosts, u.Hostname())
+	}
+	return hosts
+}
+
+// tokenClient returns the client for services that hand out credentials. It
+// verifies every certificate. The SDK takes no client but its own when the
+// environment names authorities.
+func tokenClient(transport *endpoint.Transport) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(transport.Verifying)
+}
+
+// tokenLimits are those of an answer of a service that hands out credentials. All
+// requests of the process may wait for it.
+var tokenLimits = endpoint.Limits{Head: 15 * time.Second, Body: 15 * time.Second}
+
+// limitAnswers makes a client of the SDK fail an answer that exceeds tokenLimits.
+func limitAnswers(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("LimitAnswer", func(
+		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
+	) (out middleware.DeserializeOutput, metadata middleware.Metadata, err error) {
+		_, err = tokenLimits.Guard(ctx, func(ctx context.Context) (*http.Response, error) {
+			var err error
+			out, metadata, err = next.HandleDeserialize(ctx, in)
+			if response, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil {
+				return response.Response, nil
+			}
+			return nil, err
+		})
+		if errors.Is(err, endpoint.ErrStalled) {
+			err = &smithyhttp.RequestSendError{Err: err} // which the SDK tries again
+		}
+		return out, metadata, err
+	}), middleware.After)
+}
