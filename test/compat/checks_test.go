@@ -19,6 +19,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
@@ -222,7 +223,7 @@ func resume(s *scene) error {
 		return err
 	}
 	const broken = 5
-	s.proxy.Inject(broken, s3proxy.Operations("GetObject"), s3proxy.ResetResponse(300<<10))
+	s.proxy.Inject(broken, s3proxy.Operations("GetObject"), inject.ResetResponse(300<<10))
 	got, err := s.read(store, "large")
 	if err != nil {
 		return err
@@ -416,7 +417,7 @@ func (s *scene) damage(changes ...string) error {
 	if err != nil {
 		return err
 	}
-	s.proxy.Inject(s3proxy.Always, s3proxy.Operations("PutObject", "UploadPart"), s3proxy.Damage())
+	s.proxy.Inject(inject.Always, s3proxy.Operations("PutObject", "UploadPart"), inject.Damage())
 	for _, size := range []int{1000, partSize + 1} {
 		key := fmt.Sprint(size)
 		err := store.PutObject(s.ctx, s.bucket, key, bytes.NewReader(random(size)))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 const ebsRegion = "eu-central-1"
@@ -21,7 +22,7 @@ func TestAWSSnapshots(t *testing.T) {
 	cloud := awsfake.New(ebsRegion)
 	volume := cloud.AddVolume(awsfake.Volume{Zone: ebsRegion + "a", Type: "gp3", Size: 1, IOPS: 3000, Throughput: 125})
 	// The suite asks for more snapshots of a volume than EC2 takes in the time.
-	cloud.Inject(awsfake.Always, awsfake.Actions("CreateSnapshot"), awsfake.Before(func() { cloud.Advance(15 * time.Second) }))
+	cloud.Inject(inject.Always, awsfake.Actions("CreateSnapshot"), inject.Before(func() { cloud.Advance(15 * time.Second) }))
 	config := ebsConfig(t, cloud)
 	alternate := ebsConfig(t, cloud)
 	alternate["credentialsFile"] = tokenFile(t, cloud)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
@@ -107,7 +108,7 @@ func trusting(ca []byte) *http.Client {
 // breaker lets the server fail from now on and recover again.
 func breaker(proxy *s3proxy.Proxy) func() (restore func()) {
 	var broken atomic.Bool
-	proxy.Inject(s3proxy.Always, func(s3proxy.Request) bool { return broken.Load() },
+	proxy.Inject(inject.Always, func(s3proxy.Request) bool { return broken.Load() },
 		s3proxy.Answer(http.StatusInternalServerError, "InternalError", "The disk is broken."))
 	return func() func() {
 		broken.Store(true)

@@ -122,9 +122,9 @@ func TestHostKilledAtASlowStore(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)
 	aborted := make(chan struct{})
-	b.proxy.Inject(1, s3proxy.Operations("AbortMultipartUpload"), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	b.proxy.Inject(1, s3proxy.Operations("AbortMultipartUpload"), func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 		time.Sleep(3 * time.Second)
-		p.Forward(w, r)
+		service.ServeHTTP(w, r)
 		close(aborted)
 	})
 	d := doom(t, b.job(t, "put", "fresh", host.Body{Seed: 1, Size: 64 << 20}))

@@ -143,7 +143,7 @@ type gate struct {
 // hold lets a request wait. It never reaches the server: its sender is dead.
 func (b *bucket) hold(when s3proxy.Match) gate {
 	g := gate{make(chan struct{}), make(chan struct{})}
-	b.proxy.Inject(1, when, func(_ *s3proxy.Proxy, _ http.ResponseWriter, r *http.Request) {
+	b.proxy.Inject(1, when, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 		close(g.come)
 		<-g.free
 		panic(http.ErrAbortHandler)

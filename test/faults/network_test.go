@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
@@ -28,31 +29,31 @@ func TestNetworkFaults(t *testing.T) {
 		do    string
 		times int
 		when  s3proxy.Match
-		fault s3proxy.Fault
+		fault inject.Fault
 		fails bool
 		says  string // a part of the error
 	}{
-		{"part reset once", "put", once, part, s3proxy.ResetRequest(1 << 20), false, ""},
-		{"part reset for ever", "put", s3proxy.Always, part, s3proxy.ResetRequest(1 << 20), true, "connection reset"},
+		{"part reset once", "put", once, part, inject.ResetRequest(1 << 20), false, ""},
+		{"part reset for ever", "put", inject.Always, part, inject.ResetRequest(1 << 20), true, "connection reset"},
 		{"part slowed down", "put", tries, part, s3proxy.SlowDown(), false, ""},
-		{"parts slowed down for ever", "put", s3proxy.Always, part, s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
+		{"parts slowed down for ever", "put", inject.Always, part, s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
 		{"part stands still, then reset", "put", once, part, stalled, false, ""},
 		{"part accepted, answer lost", "put", once, part, answerLost, false, ""},
-		{"all parts throttled", "put", s3proxy.Always, s3proxy.Operations("UploadPart"), throttled, false, ""},
-		{"begin reset", "put", once, s3proxy.Operations("CreateMultipartUpload"), s3proxy.ResetRequest(0), false, ""},
-		{"begin refused", "put", s3proxy.Always, s3proxy.Operations("CreateMultipartUpload"), s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
+		{"all parts throttled", "put", inject.Always, s3proxy.Operations("UploadPart"), throttled, false, ""},
+		{"begin reset", "put", once, s3proxy.Operations("CreateMultipartUpload"), inject.ResetRequest(0), false, ""},
+		{"begin refused", "put", inject.Always, s3proxy.Operations("CreateMultipartUpload"), s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
 		{"commit fails in its body", "put", once, commit, s3proxy.ErrorInBody("InternalError"), false, ""},
-		{"commit fails for ever", "put", s3proxy.Always, commit, s3proxy.ErrorInBody("InternalError"), true, "InternalError"},
-		{"commit reset for ever", "put", s3proxy.Always, commit, s3proxy.ResetRequest(0), true, ""},
-		{"abort fails as well", "put", s3proxy.Always, s3proxy.Operations("UploadPart", "AbortMultipartUpload"), s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
-		{"credentials expire", "put", s3proxy.Always, part, s3proxy.ExpiredToken(), true, "_EXPIRED_TOKEN]"},
-		{"get reset once", "get", once, download, s3proxy.ResetResponse(3 << 20), false, ""},
-		{"get reset at its first byte", "get", tries, download, s3proxy.ResetResponse(0), false, ""},
-		{"get reset for ever", "get", s3proxy.Always, download, s3proxy.ResetResponse(0), true, ""},
+		{"commit fails for ever", "put", inject.Always, commit, s3proxy.ErrorInBody("InternalError"), true, "InternalError"},
+		{"commit reset for ever", "put", inject.Always, commit, inject.ResetRequest(0), true, ""},
+		{"abort fails as well", "put", inject.Always, s3proxy.Operations("UploadPart", "AbortMultipartUpload"), s3proxy.SlowDown(), true, "ENDPOINT_BUSY"},
+		{"credentials expire", "put", inject.Always, part, s3proxy.ExpiredToken(), true, "_EXPIRED_TOKEN]"},
+		{"get reset once", "get", once, download, inject.ResetResponse(3 << 20), false, ""},
+		{"get reset at its first byte", "get", tries, download, inject.ResetResponse(0), false, ""},
+		{"get reset for ever", "get", inject.Always, download, inject.ResetResponse(0), true, ""},
 		{"get cut short once", "get", once, download, cutShort(3 << 20), false, ""},
 		{"get slowed down", "get", tries, download, s3proxy.SlowDown(), false, ""},
 		{"get stands still, then reset", "get", once, download, stalled, false, ""},
-		{"get throttled", "get", s3proxy.Always, download, throttled, false, ""},
+		{"get throttled", "get", inject.Always, download, throttled, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,15 +91,15 @@ func TestNetworkFaults(t *testing.T) {
 
 // stalled says nothing for a while and then resets the connection, as a firewall
 // does that has forgotten it.
-func stalled(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+func stalled(w http.ResponseWriter, r *http.Request, service http.Handler) {
 	time.Sleep(2 * time.Second)
-	s3proxy.ResetRequest(0)(p, w, r)
+	inject.ResetRequest(0)(w, r, service)
 }
 
 // answerLost lets the server do its work and ends the connection in place of the
 // answer.
-func answerLost(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-	p.Forward(&mute{w}, r)
+func answerLost(w http.ResponseWriter, r *http.Request, service http.Handler) {
+	service.ServeHTTP(&mute{w}, r)
 }
 
 type mute struct{ http.ResponseWriter }
@@ -107,9 +108,9 @@ func (*mute) WriteHeader(int) { panic(http.ErrAbortHandler) }
 
 // throttled passes what is sent at 20 MiB per second and what is received at the
 // same rate.
-func throttled(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+func throttled(w http.ResponseWriter, r *http.Request, service http.Handler) {
 	r.Body = io.NopCloser(&slowReader{r.Body})
-	p.Forward(&slowWriter{w}, r)
+	service.ServeHTTP(&slowWriter{w}, r)
 }
 
 const throttle = 20 << 20 // bytes per second
@@ -132,9 +133,9 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 func (s *slowWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // cutShort ends the connection in order after n bytes of the response's body.
-func cutShort(n int64) s3proxy.Fault {
-	return func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
-		p.Forward(&short{w, n}, r)
+func cutShort(n int64) inject.Fault {
+	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
+		service.ServeHTTP(&short{w, n}, r)
 	}
 }
 
@@ -163,7 +164,7 @@ func TestWrongPagination(t *testing.T) {
 	s := b.open(start(t, launch(t, awsPlugin(t))))
 	for _, c := range []struct {
 		name  string
-		fault s3proxy.Fault
+		fault inject.Fault
 		fails bool
 	}{
 		{"no token", s3proxy.V1Body(), false},
@@ -175,7 +176,7 @@ func TestWrongPagination(t *testing.T) {
 		{"nothing", answerXML(""), true},
 	} {
 		b.proxy.Reset()
-		b.proxy.Inject(s3proxy.Always, s3proxy.Operations("ListObjectsV2"), c.fault)
+		b.proxy.Inject(inject.Always, s3proxy.Operations("ListObjectsV2"), c.fault)
 		var keys []string
 		err := within(t, promptly, c.name, func() (err error) {
 			keys, err = s.List(t.Context(), "many/")
@@ -205,17 +206,17 @@ func (b *bucket) addMany(objects int) {
 }
 
 // pages answers each request with the same two keys and another token.
-func pages(token func(n int) string) s3proxy.Fault {
+func pages(token func(n int) string) inject.Fault {
 	n := 0 // the plugin asks for one page after the other
-	return func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 		n++
 		answerXML("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>"+token(n)+
-			"</NextContinuationToken><Contents><Key>many/0000</Key></Contents><Contents><Key>many/0001</Key></Contents></ListBucketResult>")(p, w, r)
+			"</NextContinuationToken><Contents><Key>many/0000</Key></Contents><Contents><Key>many/0001</Key></Contents></ListBucketResult>")(w, r, service)
 	}
 }
 
-func answerXML(body string) s3proxy.Fault {
-	return func(_ *s3proxy.Proxy, w http.ResponseWriter, _ *http.Request) {
+func answerXML(body string) inject.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", "application/xml")
 		_, _ = io.WriteString(w, body)
 	}

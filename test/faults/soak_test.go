@@ -17,6 +17,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
@@ -94,10 +95,10 @@ func (s *soak) count(what string) {
 func (s *soak) injectFaults() {
 	kinds := []struct {
 		name  string
-		fault s3proxy.Fault
+		fault inject.Fault
 	}{
-		{"request reset", s3proxy.ResetRequest(100_000)},
-		{"answer reset", s3proxy.ResetResponse(200_000)},
+		{"request reset", inject.ResetRequest(100_000)},
+		{"answer reset", inject.ResetResponse(200_000)},
 		{"answer lost", answerLost},
 		{"answer cut short", cutShort(1 << 20)},
 		{"slow down", s3proxy.SlowDown()},
@@ -118,12 +119,12 @@ func (s *soak) injectFaults() {
 		}
 		return s.faults.IntN(50) == 0
 	}
-	s.bucket.proxy.Inject(s3proxy.Always, befalls, func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	s.bucket.proxy.Inject(inject.Always, befalls, func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 		s.mu.Lock()
 		kind := kinds[s.faults.IntN(len(kinds))]
 		s.counts["fault: "+kind.name]++
 		s.mu.Unlock()
-		kind.fault(p, w, r)
+		kind.fault(w, r, service)
 	})
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
@@ -285,7 +286,7 @@ func TestAnswers(t *testing.T) {
 	s.config["s3Url"] = p.URL
 	b := s.mustOpen()
 	for name, c := range map[string]struct {
-		fault s3proxy.Fault
+		fault inject.Fault
 		codes []fault.Code
 		says  []string
 	}{
@@ -296,7 +297,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.Reset()
-			p.Inject(s3proxy.Always, s3proxy.Operations("PutObject", "GetObject", "DeleteObject", "HeadObject", "ListObjectsV2"), c.fault)
+			p.Inject(inject.Always, s3proxy.Operations("PutObject", "GetObject", "DeleteObject", "HeadObject", "ListObjectsV2"), c.fault)
 			_, statErr := b.Stat(t.Context(), "docker/k")
 			_, getErr := get(t.Context(), b, "docker/k")
 			var listErr error

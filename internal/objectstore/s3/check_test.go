@@ -19,6 +19,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 )
 
@@ -156,7 +157,7 @@ func TestChecksPermissions(t *testing.T) {
 			s := newScene(t, overHTTP)
 			p := s.behind()
 			for message, when := range c.denied {
-				p.Inject(s3proxy.Always, when, s3proxy.Answer(http.StatusForbidden, "AccessDenied", message))
+				p.Inject(inject.Always, when, s3proxy.Answer(http.StatusForbidden, "AccessDenied", message))
 			}
 			found, step, err := runChecks(t, s.with(c.changes...))
 			if step != "permissions" || !c.code.Is(err) {
@@ -222,7 +223,7 @@ func TestErrors(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		operation string
-		fault     s3proxy.Fault
+		fault     inject.Fault
 		changes   []string
 		want      fault.Code
 		text      string
@@ -239,7 +240,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, overHTTP)
 			p := s.behind()
-			p.Inject(s3proxy.Always, s3proxy.Operations(c.operation), c.fault)
+			p.Inject(inject.Always, s3proxy.Operations(c.operation), c.fault)
 			err := s.store(c.changes...).PutObject(t.Context(), s.bucket, "k", strings.NewReader("x"))
 			if !c.want.Is(err) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error: %v", err)
@@ -249,7 +250,7 @@ func TestErrors(t *testing.T) {
 	t.Run("archived", func(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Operations("GetObject"), s3proxy.Answer(403, "InvalidObjectState", "The operation is not valid for the object's storage class"))
+		p.Inject(inject.Always, s3proxy.Operations("GetObject"), s3proxy.Answer(403, "InvalidObjectState", "The operation is not valid for the object's storage class"))
 		if _, err := read(t, s.store(), s.bucket, "k"); !s3.CodeArchived.Is(err) {
 			t.Errorf("error: %v", err)
 		}
@@ -257,7 +258,7 @@ func TestErrors(t *testing.T) {
 	t.Run("forbidden existence", func(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Operations("HeadObject"), s3proxy.Answer(403, "", ""))
+		p.Inject(inject.Always, s3proxy.Operations("HeadObject"), s3proxy.Answer(403, "", ""))
 		if _, err := s.store().ObjectExists(t.Context(), s.bucket, "k"); !s3.CodeAccessDenied.Is(err) || !strings.Contains(err.Error(), "s3:ListBucket") {
 			t.Errorf("error: %v", err)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 )
 
@@ -252,7 +253,7 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
-		p.Inject(6, get, s3proxy.ResetResponse(100<<10))
+		p.Inject(6, get, inject.ResetResponse(100<<10))
 		got, err := read(t, s.store(), s.bucket, "large")
 		if err != nil || !bytes.Equal(got, large) {
 			t.Errorf("%d bytes, %v", len(got), err)
@@ -263,7 +264,7 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overTLS)
 		s.add("small", large[:1<<20])
 		p := s.behind()
-		p.Inject(2, get, s3proxy.ResetResponse(300<<10))
+		p.Inject(2, get, inject.ResetResponse(300<<10))
 		got, err := read(t, s.store(), s.bucket, "small")
 		if err != nil || !bytes.Equal(got, large[:1<<20]) || p.Count("GetObject") != 3 {
 			t.Errorf("%d bytes, %v, %d requests", len(got), err, p.Count("GetObject"))
@@ -274,7 +275,7 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("small", large[:1<<20])
 		p := s.behind()
-		p.Inject(s3proxy.Always, get, s3proxy.ResetResponse(0))
+		p.Inject(inject.Always, get, inject.ResetResponse(0))
 		got, err := read(t, s.store(), s.bucket, "small")
 		if err == nil || len(got) != 0 || !strings.Contains(err.Error(), "error getting object small") {
 			t.Errorf("%d bytes, %v", len(got), err)
@@ -285,7 +286,7 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
-		p.Inject(s3proxy.Always, get, s3proxy.IgnoreRange(func(string, string) ([]byte, error) { return large, nil }))
+		p.Inject(inject.Always, get, s3proxy.IgnoreRange(func(string, string) ([]byte, error) { return large, nil }))
 		got, err := read(t, s.store(), s.bucket, "large")
 		if err != nil || !bytes.Equal(got, large) || p.Count("GetObject") != 1 {
 			t.Errorf("%d bytes, %v, %d requests", len(got), err, p.Count("GetObject"))
@@ -312,7 +313,7 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
-		p.Inject(s3proxy.Always, get, s3proxy.StallResponse(1000))
+		p.Inject(inject.Always, get, inject.StallResponse(1000))
 		r, err := s.store().GetObject(t.Context(), s.bucket, "large")
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +347,7 @@ func TestPutRecovers(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind(s3proxy.Strict()...)
 		p.Inject(2, s3proxy.Operations("CreateMultipartUpload"), s3proxy.SlowDown())
-		p.Inject(1, s3proxy.Part(1), s3proxy.ResetRequest(partSize/2))
+		p.Inject(1, s3proxy.Part(1), inject.ResetRequest(partSize/2))
 		p.Inject(1, s3proxy.Part(2), s3proxy.SlowDown())
 		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"))
 		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err != nil {
@@ -361,7 +362,7 @@ func TestPutRecovers(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("PutObject"), s3proxy.SlowDown())
-		p.Inject(1, s3proxy.Operations("PutObject"), s3proxy.ResetRequest(10))
+		p.Inject(1, s3proxy.Operations("PutObject"), inject.ResetRequest(10))
 		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body[:1000])); err != nil {
 			t.Fatal(err)
 		}
@@ -374,7 +375,7 @@ func TestPutRecovers(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, overHTTP)
 		p := s.behind()
-		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.LoseAnswer())
+		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), inject.LoseAnswer())
 		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err != nil {
 			t.Fatal(err)
 		}
@@ -403,7 +404,7 @@ func TestPutFaults(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "2")
 	for name, c := range map[string]struct {
 		when  s3proxy.Match
-		fault s3proxy.Fault
+		fault inject.Fault
 		want  func(error) bool
 	}{
 		"part refused": {s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."), s3.CodeAccessDenied.Is},
@@ -413,12 +414,12 @@ func TestPutFaults(t *testing.T) {
 		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), endpoint.CodeBusy.Is},
 		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), awsaccess.CodeExpiredToken.Is},
 		"disk full":          {s3proxy.Part(3), s3proxy.Answer(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."), s3.CodeStorageFull.Is},
-		"resets for good":    {s3proxy.Part(2), s3proxy.ResetRequest(100), endpoint.CodeUnreachable.Is},
+		"resets for good":    {s3proxy.Part(2), inject.ResetRequest(100), endpoint.CodeUnreachable.Is},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, overHTTP)
 			p := s.behind()
-			p.Inject(s3proxy.Always, c.when, c.fault)
+			p.Inject(inject.Always, c.when, c.fault)
 			err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body))
 			if !c.want(err) || !strings.HasPrefix(err.Error(), "error putting object k: ") {
 				t.Errorf("error: %v", err)
@@ -441,7 +442,7 @@ func TestPutFaults(t *testing.T) {
 	t.Run("context ends during a stall", func(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Part(2), s3proxy.Stall())
+		p.Inject(inject.Always, s3proxy.Part(2), inject.Stall())
 		ctx, cancel := context.WithCancel(t.Context())
 		store := s.store()
 		failed := make(chan error)
@@ -459,7 +460,7 @@ func TestPutFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("k", []byte("old"))
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
+		p.Inject(inject.Always, s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
 		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err == nil {
 			t.Error("no error")
 		}
@@ -524,7 +525,7 @@ func TestIntegrityFallbacks(t *testing.T) {
 	t.Run("checksums ignored", func(t *testing.T) {
 		s := newScene(t, overTLS)
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Operations("PutObject", "UploadPart", "CreateMultipartUpload"), s3proxy.HideChecksums())
+		p.Inject(inject.Always, s3proxy.Operations("PutObject", "UploadPart", "CreateMultipartUpload"), s3proxy.HideChecksums())
 		if err := put(t, s, s.store(), "small", "large", "small2"); err != nil {
 			t.Fatal(err)
 		}
@@ -587,7 +588,7 @@ func TestIntegrityFallbacks(t *testing.T) {
 	t.Run("other errors are not repeated", func(t *testing.T) {
 		s := newScene(t, overTLS)
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Operations("PutObject"), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
+		p.Inject(inject.Always, s3proxy.Operations("PutObject"), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
 		if err := put(t, s, s.store(), "small"); !s3.CodeAccessDenied.Is(err) || p.Count("PutObject") != 1 {
 			t.Errorf("%v after %d requests", err, p.Count("PutObject"))
 		}
@@ -774,7 +775,7 @@ func TestList(t *testing.T) {
 	})
 	t.Run("V1 body for a V2 call", func(t *testing.T) {
 		p := s.behind()
-		p.Inject(s3proxy.Always, s3proxy.Operations("ListObjectsV2"), s3proxy.V1Body())
+		p.Inject(inject.Always, s3proxy.Operations("ListObjectsV2"), s3proxy.V1Body())
 		check(t, s.store())
 		if p.Count("ListObjects") < 6 {
 			t.Errorf("%d ListObjects calls", p.Count("ListObjects"))
@@ -785,7 +786,7 @@ func TestList(t *testing.T) {
 		page := func(w http.ResponseWriter) {
 			fmt.Fprint(w, `<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>`)
 		}
-		p.Inject(s3proxy.Always, s3proxy.Operations("ListObjectsV2", "ListObjects"), func(_ *s3proxy.Proxy, w http.ResponseWriter, _ *http.Request) { page(w) })
+		p.Inject(inject.Always, s3proxy.Operations("ListObjectsV2", "ListObjects"), func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { page(w) })
 		if keys, err := s.store().ListObjects(t.Context(), s.bucket, ""); err == nil {
 			t.Errorf("%d keys from a server that repeats itself", len(keys))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 var veleroTags = map[string]string{"velero.io/backup": "b", "velero.io/pv": "pv-1"}
@@ -200,7 +201,7 @@ func TestSnapshotRate(t *testing.T) {
 	if waited := s.Now().Sub(began); first == second || waited < 15*time.Second || waited > 20*time.Second {
 		t.Errorf("second snapshot %s after %v", second, waited)
 	}
-	s.Inject(awsfake.Always, awsfake.Actions("CreateSnapshot"), awsfake.Answer(400, rateExceeded, "exceeded"))
+	s.Inject(inject.Always, awsfake.Actions("CreateSnapshot"), awsfake.Answer(400, rateExceeded, "exceeded"))
 	began = s.Now()
 	_, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
 	if waited := s.Now().Sub(began); !endpoint.CodeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
@@ -211,16 +212,16 @@ func TestSnapshotRate(t *testing.T) {
 // A request whose answer is lost makes one snapshot all the same.
 func TestLostAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
-		faults []awsfake.Fault
+		faults []inject.Fault
 		want   int // snapshots
 	}{
-		"carried out":            {[]awsfake.Fault{awsfake.Commit()}, 1},
-		"cut short":              {[]awsfake.Fault{awsfake.CutShort()}, 1},
-		"not carried out":        {[]awsfake.Fault{awsfake.Drop()}, 1},
-		"carried out later":      {[]awsfake.Fault{awsfake.Drop(), awsfake.Commit()}, 1},
-		"internal error":         {[]awsfake.Fault{awsfake.Answer(500, "InternalError", "An internal error has occurred")}, 1},
-		"rate after lost answer": {[]awsfake.Fault{awsfake.Commit(), awsfake.Answer(400, rateExceeded, "exceeded")}, 1},
-		"throttled":              {[]awsfake.Fault{awsfake.Throttle()}, 1},
+		"carried out":            {[]inject.Fault{inject.LoseAnswer()}, 1},
+		"cut short":              {[]inject.Fault{inject.CutShort()}, 1},
+		"not carried out":        {[]inject.Fault{inject.Drop()}, 1},
+		"carried out later":      {[]inject.Fault{inject.Drop(), inject.LoseAnswer()}, 1},
+		"internal error":         {[]inject.Fault{awsfake.Answer(500, "InternalError", "An internal error has occurred")}, 1},
+		"rate after lost answer": {[]inject.Fault{inject.LoseAnswer(), awsfake.Answer(400, rateExceeded, "exceeded")}, 1},
+		"throttled":              {[]inject.Fault{awsfake.Throttle()}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
@@ -238,8 +239,8 @@ func TestLostAnswer(t *testing.T) {
 	t.Run("a refusal after a lost answer counts", func(t *testing.T) {
 		s := newScene(t)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
-		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
-		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Before(func() { s.Deny("ec2:CreateSnapshot") }))
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Drop())
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Before(func() { s.Deny("ec2:CreateSnapshot") }))
 		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !CodeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
 			t.Errorf("%v after %d requests", err, len(s.Calls("CreateSnapshot")))
 		}
@@ -248,7 +249,7 @@ func TestLostAnswer(t *testing.T) {
 		s := newScene(t)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
 		other := s.AddSnapshot(awsfake.Snapshot{VolumeID: volume, Size: 1, Started: s.Now(), Tags: map[string]string{"velero.io/backup": "another"}})
-		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Drop())
 		if id := s.mustSnapshot(volume); id == other || s.Snapshots() != 2 {
 			t.Errorf("%s, %d snapshots", id, s.Snapshots())
 		}
@@ -258,14 +259,14 @@ func TestLostAnswer(t *testing.T) {
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
 		old := s.mustSnapshot(volume)
 		s.Advance(time.Hour)
-		s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
+		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Drop())
 		if id := s.mustSnapshot(volume); id == old || s.Snapshots() != 2 {
 			t.Errorf("%s, %d snapshots", id, s.Snapshots())
 		}
 	})
 	t.Run("a volume is made once", func(t *testing.T) {
 		s := newScene(t)
-		s.Inject(1, awsfake.Actions("CreateVolume"), awsfake.Commit())
+		s.Inject(1, awsfake.Actions("CreateVolume"), inject.LoseAnswer())
 		s.mustRestore(s.AddSnapshot(awsfake.Snapshot{Size: 1}), "gp3", region+"a", 0)
 		calls := s.Calls("CreateVolume")
 		if len(calls) != 2 || calls[0].Form["ClientToken"] != calls[1].Form["ClientToken"] {
@@ -326,7 +327,7 @@ func TestErrors(t *testing.T) {
 	deny := func(action string) func(*scene) { return func(s *scene) { s.Deny(action) } }
 	fail := func(action string, status int, code, message string) func(*scene) {
 		return func(s *scene) {
-			s.Inject(awsfake.Always, awsfake.Actions(action), awsfake.Answer(status, code, message))
+			s.Inject(inject.Always, awsfake.Actions(action), awsfake.Answer(status, code, message))
 		}
 	}
 	for name, c := range map[string]struct {
@@ -421,7 +422,7 @@ func TestCancelled(t *testing.T) {
 	s.SetSnapshotTime(24 * time.Hour)
 	snapshot := s.mustSnapshot(s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1}))
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Inject(1, awsfake.Actions("DescribeSnapshots"), awsfake.Before(cancel))
+	s.Inject(1, awsfake.Actions("DescribeSnapshots"), inject.Before(cancel))
 	if _, err := s.CreateVolumeFromSnapshot(ctx, snapshot, "gp2", region+"a", 0); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

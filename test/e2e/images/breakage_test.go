@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	fakes "github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -26,10 +27,10 @@ type breakage struct {
 
 func breakages() []breakage {
 	return []breakage{
-		{"plugin killed, its request lost", killing(anywhere, s3proxy.ResetRequest(0)), smallLayer, "PartiallyFailed"},
-		{"plugin killed, its request answered", killing(anywhere, s3proxy.LoseAnswer()), smallLayer, "PartiallyFailed"},
-		{"plugin killed while the bucket stands still", killing(anywhere, s3proxy.Stall()), smallLayer, "PartiallyFailed"},
-		{"bucket gone", bucketGone(s3proxy.Always), smallLayer, "PartiallyFailed"},
+		{"plugin killed, its request lost", killing(anywhere, inject.ResetRequest(0)), smallLayer, "PartiallyFailed"},
+		{"plugin killed, its request answered", killing(anywhere, inject.LoseAnswer()), smallLayer, "PartiallyFailed"},
+		{"plugin killed while the bucket stands still", killing(anywhere, inject.Stall()), smallLayer, "PartiallyFailed"},
+		{"bucket gone", bucketGone(inject.Always), smallLayer, "PartiallyFailed"},
 		{"bucket gone for a moment", bucketGone(1), smallLayer, "Completed"},
 		{"store killed", storeKilled, smallLayer, ""},
 		{"registry killed", registryKilled, smallLayer, "Completed"},
@@ -41,8 +42,8 @@ func breakages() []breakage {
 func inUploads() []breakage {
 	part, commit := s3proxy.Part(2), s3proxy.Operations("CompleteMultipartUpload")
 	return []breakage{
-		{"plugin killed in an upload", killing(in(part), s3proxy.LoseAnswer()), largeLayer, "PartiallyFailed"},
-		{"plugin killed at the end of an upload", killing(in(commit), s3proxy.ResetRequest(0)), largeLayer, "PartiallyFailed"},
+		{"plugin killed in an upload", killing(in(part), inject.LoseAnswer()), largeLayer, "PartiallyFailed"},
+		{"plugin killed at the end of an upload", killing(in(commit), inject.ResetRequest(0)), largeLayer, "PartiallyFailed"},
 	}
 }
 
@@ -71,14 +72,14 @@ func in(when s3proxy.Match) func(int) s3proxy.Match {
 }
 
 // killing kills the plugin at a request, which has the given fate.
-func killing(when func(n int) s3proxy.Match, fate s3proxy.Fault) func(context.Context, *scene, int, func()) {
+func killing(when func(n int) s3proxy.Match, fate inject.Fault) func(context.Context, *scene, int, func()) {
 	return func(_ context.Context, s *scene, n int, done func()) {
-		s.proxy.Inject(1, when(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+		s.proxy.Inject(1, when(n), func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 			if err := killPlugins(s.velero); err != nil {
 				s.t.Error(err)
 			}
 			done()
-			fate(p, w, r)
+			fate(w, r, service)
 		})
 	}
 }
@@ -105,9 +106,9 @@ func killPlugins(velero *stack.Velero) error {
 // bucketGone resets the connections of so many requests about images.
 func bucketGone(times int) func(context.Context, *scene, int, func()) {
 	return func(_ context.Context, s *scene, n int, done func()) {
-		s.proxy.Inject(times, anywhere(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+		s.proxy.Inject(times, anywhere(n), func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 			done()
-			s3proxy.ResetRequest(100)(p, w, r)
+			inject.ResetRequest(100)(w, r, service)
 		})
 	}
 }
@@ -115,25 +116,25 @@ func bucketGone(times int) func(context.Context, *scene, int, func()) {
 // storeKilled kills the store while it serves a request, and starts it again.
 // Whether that is soon enough for all who wait is a matter of luck.
 func storeKilled(ctx context.Context, s *scene, n int, done func()) {
-	s.proxy.Inject(1, anywhere(n), func(p *s3proxy.Proxy, w http.ResponseWriter, r *http.Request) {
+	s.proxy.Inject(1, anywhere(n), func(w http.ResponseWriter, r *http.Request, service http.Handler) {
 		s.store.KillTLS()
 		if err := s.store.StartTLS(ctx); err != nil {
 			s.t.Error(err)
 		}
 		done()
-		s3proxy.ResetRequest(0)(p, w, r)
+		inject.ResetRequest(0)(w, r, service)
 	})
 }
 
 // killingAtTag kills the plugin when it pushes one of the images of a tag.
 func killingAtTag(_ context.Context, s *scene, n int, done func()) {
 	when := nth(1+n%3, fakes.Requests(http.MethodPut, "/manifests/v1$"))
-	s.one.registry.Inject(1, when, func(_ *fakes.Registry, w http.ResponseWriter, r *http.Request, answer http.HandlerFunc) {
+	s.one.registry.Inject(1, when, func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 		if err := killPlugins(s.velero); err != nil {
 			s.t.Error(err)
 		}
 		done()
-		answer(w, r)
+		answer.ServeHTTP(w, r)
 	})
 }
 
@@ -141,14 +142,14 @@ func killingAtTag(_ context.Context, s *scene, n int, done func()) {
 // starts it again.
 func registryKilled(ctx context.Context, s *scene, n int, done func()) {
 	when := nth(1+n%3, fakes.Requests("", "/blobs/"))
-	s.one.registry.Inject(1, when, func(_ *fakes.Registry, w http.ResponseWriter, r *http.Request, answer http.HandlerFunc) {
+	s.one.registry.Inject(1, when, func(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 		defer func() {
 			if err := s.one.backend.Start(ctx); err != nil {
 				s.t.Error(err)
 			}
 			done()
 		}()
-		answer(&ending{w, func() {
+		answer.ServeHTTP(&ending{w, func() {
 			s.one.backend.Kill()
 			if r.Method != http.MethodGet {
 				panic(http.ErrAbortHandler) // there is no body to break off
@@ -158,7 +159,7 @@ func registryKilled(ctx context.Context, s *scene, n int, done func()) {
 }
 
 // nth matches the requests to the registry from the nth on that another matches.
-func nth(n int, when fakes.Match) fakes.Match {
+func nth(n int, when func(*http.Request) bool) func(*http.Request) bool {
 	seen := 0
 	return func(r *http.Request) bool {
 		if !when(r) {
@@ -185,12 +186,12 @@ func (e *ending) Unwrap() http.ResponseWriter { return e.ResponseWriter }
 // tokensReplaced gives the plugin another token of the cluster, and makes the
 // old one and what the registry issued for it worthless.
 func tokensReplaced(ctx context.Context, s *scene, n int, done func()) {
-	s.proxy.Inject(1, anywhere(n), s3proxy.Before(func() {
+	s.proxy.Inject(1, anywhere(n), inject.Before(func() {
 		old := s.account.tokens[len(s.account.tokens)-1]
 		if err := s.account.newToken(ctx); err != nil {
 			s.t.Error(err)
 		}
-		s.one.registry.Inject(fakes.Always, func(r *http.Request) bool {
+		s.one.registry.Inject(inject.Always, func(r *http.Request) bool {
 			_, token, _ := r.BasicAuth()
 			return token == old
 		}, fakes.Answer(http.StatusUnauthorized, "UNAUTHORIZED"))

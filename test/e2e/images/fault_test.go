@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
@@ -72,7 +73,7 @@ func TestVeleroIsKilled(t *testing.T) {
 	s, random := newScene(ctx, t, "killed"), randomness(t)
 	a := newApp(ctx, t, s.one, "killed", 4500, 3, smallLayer)
 	killed := make(chan struct{})
-	s.proxy.Inject(1, anywhere(1+random.IntN(20)), s3proxy.Before(func() {
+	s.proxy.Inject(1, anywhere(1+random.IntN(20)), inject.Before(func() {
 		s.velero.Kill()
 		close(killed)
 	}))

@@ -21,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // Account is the account that everything belongs to.
@@ -29,6 +31,9 @@ const Account = "123456789012"
 // Cloud is an account with its identities, volumes and snapshots in one region.
 // It is safe for concurrent use.
 type Cloud struct {
+	// Inject makes a fault happen to calls of EC2 and STS.
+	inject.Faults[Call]
+
 	region string
 
 	mu       sync.Mutex
@@ -39,7 +44,6 @@ type Cloud struct {
 	denied   map[string]bool // actions of IAM
 	storage  storage
 	calls    []Call
-	faults   []*injection
 }
 
 // New returns an account without anything in it.
@@ -143,24 +147,13 @@ func (c *Cloud) Calls(action string) []Call {
 	return calls
 }
 
-// note keeps a call that no fault befalls.
-func (c *Cloud) note(call Call) {
+// record keeps a call, and returns it with its time.
+func (c *Cloud) record(call Call) Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.record(call)
-}
-
-// record keeps a call and returns the fault that befalls it.
-func (c *Cloud) record(call Call) Fault {
 	call.Time = c.now()
 	c.calls = append(c.calls, call)
-	for _, f := range c.faults {
-		if f.times != 0 && f.when(call) {
-			f.times--
-			return f.fault
-		}
-	}
-	return nil
+	return call
 }
 
 // Tags returns the tags of a call that creates something.

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 const region = "eu-central-1"
@@ -309,8 +310,8 @@ func TestFaults(t *testing.T) {
 		return err
 	}
 	s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Throttle())
-	s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Drop())
-	s.Inject(1, awsfake.Actions("CreateSnapshot"), awsfake.Commit())
+	s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Drop())
+	s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.LoseAnswer())
 	if err := snap(); code(err) != "RequestLimitExceeded" {
 		t.Errorf("throttled: %v", err)
 	}

@@ -1,87 +1,19 @@
 package awsfake
 
 import (
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strconv"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
-// Fault befalls a request in place of, before or after what the service does.
-type Fault func(w http.ResponseWriter, r *http.Request, service http.Handler)
-
-type injection struct {
-	when  func(Call) bool
-	times int // left; negative: always
-	fault Fault
-}
-
-// Always lets a fault befall every call that matches.
-const Always = -1
-
-// Inject lets a fault befall the next calls that match, as often as times says.
-// Of several the first applies.
-func (c *Cloud) Inject(times int, when func(Call) bool, fault Fault) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.faults = append(c.faults, &injection{when, times, fault})
-}
-
 // Answer refuses the request with an error of EC2.
-func Answer(status int, code, message string) Fault {
+func Answer(status int, code, message string) inject.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		writeEC2Error(w, &Refusal{status, code, message})
 	}
 }
 
 // Throttle asks to send less.
-func Throttle() Fault {
+func Throttle() inject.Fault {
 	return Answer(http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded.")
-}
-
-// Commit does what is asked for and breaks the connection, so that the client
-// does not learn of it.
-func Commit() Fault {
-	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
-		service.ServeHTTP(httptest.NewRecorder(), r)
-		reset(w)
-	}
-}
-
-// CutShort does what is asked for and breaks the connection in the middle of the
-// answer.
-func CutShort() Fault {
-	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
-		answer := httptest.NewRecorder()
-		service.ServeHTTP(answer, r)
-		w.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// Drop breaks the connection without doing anything.
-func Drop() Fault {
-	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { reset(w) }
-}
-
-// Before runs something before the request is served.
-func Before(do func()) Fault {
-	return func(w http.ResponseWriter, r *http.Request, service http.Handler) {
-		do()
-		service.ServeHTTP(w, r)
-	}
-}
-
-// reset closes the client's connection so that it sees a reset.
-func reset(w http.ResponseWriter) {
-	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = conn.Close()
-	}
-	panic(http.ErrAbortHandler)
 }

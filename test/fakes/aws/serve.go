@@ -38,12 +38,6 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 		}
 		writeXML(w, http.StatusOK, xml.Name{Space: p.namespace, Local: f.action + "Response"}, result)
 	})
-	c.mu.Lock()
-	fault := c.record(Call{Service: p.service, Action: f.action, Form: f.values, AccessKey: s.accessKey})
-	c.mu.Unlock()
-	if fault != nil {
-		fault(w, r, handle)
-		return
-	}
-	handle(w, r)
+	call := c.record(Call{Service: p.service, Action: f.action, Form: f.values, AccessKey: s.accessKey})
+	c.Faults.Serve(w, r, call, handle)
 }

@@ -80,13 +80,8 @@ func (c *Cloud) ResourceManager() http.Handler {
 		if app, _ := c.bearer(r, audience); app != nil {
 			call.ClientID = app.ClientID
 		}
-		fault := c.record(call)
 		c.mu.Unlock()
-		if fault != nil {
-			fault(w, r, serve)
-			return
-		}
-		serve(w, r)
+		c.Faults.Serve(w, r, c.record(call), serve)
 	})
 }
 

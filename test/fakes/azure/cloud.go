@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // Location is the region that everything is in.
@@ -34,6 +36,9 @@ const Location = "westeurope"
 
 // Cloud is a tenant with a subscription. It is safe for concurrent use.
 type Cloud struct {
+	// Inject makes a fault happen to calls of ARM and of what gives out tokens.
+	inject.Faults[Call]
+
 	Tenant       string
 	Subscription string
 
@@ -54,7 +59,6 @@ type Cloud struct {
 	failures   []*Refusal    // that the next operations end with
 	tagPolicy  string        // tag that a resource must have
 	calls      []Call
-	faults     []*injection
 }
 
 // New returns a subscription without anything in it.
@@ -186,17 +190,13 @@ func (c *Cloud) Forget() {
 	c.calls = nil
 }
 
-// record keeps a call and returns the fault that befalls it.
-func (c *Cloud) record(call Call) Fault {
+// record keeps a call, and returns it with its time.
+func (c *Cloud) record(call Call) Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	call.Time = c.now()
 	c.calls = append(c.calls, call)
-	for _, f := range c.faults {
-		if f.times != 0 && f.when(call) {
-			f.times--
-			return f.fault
-		}
-	}
-	return nil
+	return call
 }
 
 // Actions matches calls of the named actions.

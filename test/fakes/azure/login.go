@@ -54,14 +54,8 @@ func (c *Cloud) token(w http.ResponseWriter, r *http.Request) {
 		token, life := c.mint(app, resourceOf(form["scope"]))
 		writeJSON(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()), "access_token": token})
 	})
-	c.mu.Lock()
-	fault := c.record(Call{Service: "login", Action: "token", Path: r.URL.Path, Form: form, ClientID: form["client_id"]})
-	c.mu.Unlock()
-	if fault != nil {
-		fault(w, r, serve)
-		return
-	}
-	serve(w, r)
+	call := c.record(Call{Service: "login", Action: "token", Path: r.URL.Path, Form: form, ClientID: form["client_id"]})
+	c.Faults.Serve(w, r, call, serve)
 }
 
 // signIn returns the application that a request proves to be, or the error in the

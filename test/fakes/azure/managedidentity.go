@@ -39,13 +39,7 @@ func (c *Cloud) ManagedIdentity(header, system string) http.Handler {
 				"expires_on": strconv.FormatInt(c.now().Add(life).Unix(), 10),
 			})
 		})
-		c.mu.Lock()
-		fault := c.record(Call{Service: "identity", Action: "token", Path: r.URL.Path, ClientID: clientID})
-		c.mu.Unlock()
-		if fault != nil {
-			fault(w, r, serve)
-			return
-		}
-		serve(w, r)
+		call := c.record(Call{Service: "identity", Action: "token", Path: r.URL.Path, ClientID: clientID})
+		c.Faults.Serve(w, r, call, serve)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // operation is one that goes on after the answer to its request.
@@ -29,7 +31,7 @@ func (c *Cloud) FailOperation(code, message string) {
 
 // InProgress answers the question for an operation with "not yet", whatever has
 // become of it.
-func InProgress() Fault {
+func InProgress() inject.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "InProgress"})
 	}

@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -32,6 +33,9 @@ import (
 // that it was pushed to, also if another image stream names it; and nothing is
 // pulled through from other registries.
 type Registry struct {
+	// Inject makes a fault happen to requests.
+	inject.Faults[*http.Request]
+
 	// Host is what the names of images begin with.
 	Host string
 	// CAPEM is the service CA.
@@ -41,14 +45,12 @@ type Registry struct {
 	server  *httptest.Server
 	proxy   *httputil.ReverseProxy
 	blobs   *blobServer
-	ended   chan struct{} // closed at the end, for requests that stall
 
 	mu       sync.Mutex
 	lifetime time.Duration // of tokens
 	tokens   map[string]issued
 	indexes  map[string][]string // that name a manifest, by its digest
 	served   map[string]manifest // by reference
-	faults   []*injection
 	counts   Counts
 }
 
@@ -64,7 +66,6 @@ func StartRegistry(cluster *stack.ControlPlane, backend *stack.Registry) (*Regis
 	r := &Registry{
 		cluster:  cluster,
 		proxy:    newProxy(target, transport),
-		ended:    make(chan struct{}),
 		lifetime: defaultLifetime,
 		tokens:   map[string]issued{},
 		indexes:  map[string][]string{},
@@ -115,7 +116,7 @@ func newProxy(target *url.URL, transport http.RoundTripper) *httputil.ReversePro
 
 // Close ends the registry and all its connections.
 func (r *Registry) Close() {
-	close(r.ended)
+	r.End()
 	r.server.CloseClientConnections()
 	r.server.Close()
 	r.blobs.server.Close()
@@ -152,11 +153,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	what := parseRequest(req)
 	w = r.count(w, req, what.resource)
 	answer := func(w http.ResponseWriter, req *http.Request) { r.answer(w, req, what) }
-	if fault := r.nextFault(req); fault != nil {
-		fault(r, w, req, answer)
-		return
-	}
-	answer(w, req)
+	r.Faults.Serve(w, req, req, http.HandlerFunc(answer))
 }
 
 // answer does what OpenShift's registry does.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
@@ -195,14 +196,14 @@ func TestFaults(t *testing.T) {
 		}
 	}
 
-	s.Inject(1, blobs, openshift.ResetResponse(50_000))
+	s.Inject(1, blobs, inject.ResetResponse(50_000))
 	answer := s.get(blob, bearer(s.admin()))
 	content, err := io.ReadAll(answer.Body)
 	if len(content) > 50_000 || err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("%d bytes, then %v", len(content), err)
 	}
 
-	s.Inject(openshift.Always, blobs, openshift.Stall(50_000))
+	s.Inject(inject.Always, blobs, inject.StallResponse(50_000))
 	ctx, giveUp := context.WithCancel(t.Context())
 	answer = s.get(blob, func(r *http.Request) { *r = *r.WithContext(ctx); bearer(s.admin())(r) })
 	if _, err := io.ReadFull(answer.Body, make([]byte, 50_000)); err != nil {
@@ -218,11 +219,11 @@ func TestFaults(t *testing.T) {
 		t.Errorf("healed: %s", answer.Status)
 	}
 
-	s.Inject(1, openshift.Requests(http.MethodPatch, "/uploads/"), openshift.ResetRequest(10_000))
+	s.Inject(1, openshift.Requests(http.MethodPatch, "/uploads/"), inject.ResetRequest(10_000))
 	if _, err := s.push(s.admin(), "app:2", 3); err == nil || status(err) != 0 {
 		t.Errorf("push with a broken upload: %v", err)
 	}
-	s.Inject(1, openshift.Requests(http.MethodPut, "/manifests/"), openshift.ResetResponse(0))
+	s.Inject(1, openshift.Requests(http.MethodPut, "/manifests/"), inject.LoseAnswer())
 	if _, err := s.push(s.admin(), "app:2", 3); err == nil || status(err) != 0 {
 		t.Errorf("push whose last answer is lost: %v", err)
 	}

@@ -17,20 +17,24 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // Proxy is a running proxy. It is safe for concurrent use.
 type Proxy struct {
+	// Inject makes a fault happen to requests. The service of a fault is the real
+	// server.
+	inject.Faults[Request]
+
 	URL   string
 	CAPEM []byte // of the proxy's certificate, nil over plain HTTP
 
 	reverse *httputil.ReverseProxy
-	ended   chan struct{} // closed at the end of the test
 
 	mu       sync.Mutex
 	requests []Request
 	rules    []Rule
-	faults   []*injection
 }
 
 // Request is a request as it arrived.
@@ -85,7 +89,7 @@ func start(t testing.TB, listen func(*httptest.Server), target string, transport
 		tr.DisableCompression = true // Accept-Encoding must arrive as it was sent
 		t.Cleanup(tr.CloseIdleConnections)
 	}
-	p := &Proxy{rules: rules, ended: make(chan struct{})}
+	p := &Proxy{rules: rules}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -104,7 +108,7 @@ func start(t testing.TB, listen func(*httptest.Server), target string, transport
 	server.Config.ErrorLog = nil
 	listen(server)
 	t.Cleanup(func() {
-		close(p.ended)
+		p.End()
 		server.CloseClientConnections()
 		server.Close()
 	})
@@ -128,22 +132,15 @@ func (pool) Put(b []byte) { buffers.Put((*[bufferSize]byte)(b)) }
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request := newRequest(r)
-	rules, fault := p.record(request)
+	rules := p.record(request)
 	for _, rule := range rules {
 		if refusal := rule(request); refusal != nil {
 			refusal.write(w, r)
 			return
 		}
 	}
-	if fault != nil {
-		fault(p, w, r)
-		return
-	}
-	p.Forward(w, r)
+	p.Faults.Serve(w, r, request, p.reverse)
 }
-
-// Forward lets the real server answer.
-func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request) { p.reverse.ServeHTTP(w, r) }
 
 func newRequest(r *http.Request) Request {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -161,18 +158,12 @@ func newRequest(r *http.Request) Request {
 	}
 }
 
-// record keeps a request and returns what applies to it.
-func (p *Proxy) record(r Request) ([]Rule, Fault) {
+// record keeps a request and returns the rules that it has to obey.
+func (p *Proxy) record(r Request) []Rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, r)
-	for _, f := range p.faults {
-		if f.times != 0 && f.when(r) {
-			f.times--
-			return p.rules, f.fault
-		}
-	}
-	return p.rules, nil
+	return p.rules
 }
 
 // Requests returns what arrived so far.
@@ -197,7 +188,8 @@ func (p *Proxy) Count(operation string) int {
 func (p *Proxy) Reset(rules ...Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests, p.faults, p.rules = nil, nil, rules
+	p.requests, p.rules = nil, rules
+	p.Heal()
 }
 
 // Refusal is an error answer in the form of S3.
