@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
@@ -32,6 +33,7 @@ var catalogue = []area{
 	{"Configuration of locations", config.Codes},
 	{"Location files", location.Codes},
 	{"Credentials files", credfile.Codes},
+	{"Credentials that a location may not use", credpolicy.Codes},
 	{"The way to services", endpoint.Codes},
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
