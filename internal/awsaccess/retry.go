@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
@@ -18,6 +19,9 @@ const MaxAttempts = 10
 func NewRetryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
+		// The SDK's quota of attempts is shared by all requests of a client, so that
+		// of 32 parts on their way each would have a few only.
+		o.RateLimiter = ratelimit.None
 		o.Backoff = backoff{retry.NewExponentialJitterBackoff(o.MaxBackoff)}
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(isPermanent)}, o.Retryables...)
 	})

@@ -212,6 +212,26 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+func TestURLIsNormalised(t *testing.T) {
+	keys := config.Keys{config.URL("u", "a URL")}
+	for in, want := range map[string]string{
+		"https://host:443":              "https://host",
+		"HTTPS://Host.Example.COM:443/": "https://host.example.com/",
+		"http://host:80":                "http://host",
+		"http://host:443":               "http://host:443",
+		"https://host:80":               "https://host:80",
+		"https://host.:9000":            "https://host:9000",
+		"https://[FE80::1]:443":         "https://[fe80::1]",
+		"https://[::1]:9000":            "https://[::1]:9000",
+		"https://host:":                 "https://host",
+	} {
+		v, err := keys.Parse(map[string]string{"u": in})
+		if err != nil || v.URL("u").String() != want {
+			t.Errorf("%s: %v, %v, want %s", in, v.URL("u"), err, want)
+		}
+	}
+}
+
 func TestURLIsACopy(t *testing.T) {
 	v, _ := keys.Parse(map[string]string{"s3Url": "http://a"})
 	v.URL("s3Url").Host = "b"

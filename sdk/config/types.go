@@ -81,10 +81,27 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("expected a URL such as https://host:port, this one cannot be parsed")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("expected a URL that begins with http:// or https://")
-	case u.Hostname() == "":
+	case strings.TrimSuffix(u.Hostname(), ".") == "":
 		return nil, errors.New("expected a URL with a host")
 	}
+	u.Host = normalHost(u)
 	return u, nil
+}
+
+// normalHost returns the host of a URL as clients send it: in lower case, without
+// the port that the scheme implies, and without the dot at the end of a name.
+// Signatures cover the host, and would not match for another spelling of it.
+//
+//	https://S3.example.com.:443 has s3.example.com
+func normalHost(u *url.URL) string {
+	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]" // an IPv6 address
+	}
+	if port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		return host
+	}
+	return host + ":" + port
 }
 
 // Choice is a key with one of a few values, matched by case.

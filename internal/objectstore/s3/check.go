@@ -69,7 +69,7 @@ func (c *checker) target(ctx context.Context) (*url.URL, error) {
 }
 
 func (c *checker) probe() endpoint.Probe {
-	return endpoint.Probe{Trust: c.settings.trust, Settings: names}
+	return endpoint.Probe{Trust: c.settings.trust, Settings: c.settings.names()}
 }
 
 func (c *checker) dns(ctx context.Context) (string, error) {
@@ -142,19 +142,19 @@ func (c *checker) region(ctx context.Context) (string, error) {
 	return cfg.Region + ", by default", nil
 }
 
-// bucket lists one object: unlike the answer to a HEAD request an error has a
-// body that tells a wrong key from a missing permission.
+// bucket lists the bucket as Velero does when it validates the location. Unlike
+// the answer to a HEAD request an error has a body, which tells a wrong key from a
+// missing permission.
 func (c *checker) bucket(ctx context.Context) (string, error) {
 	c.store.init.Lock()
 	l := c.store.build(c.prepared, c.cfg, nil)
 	c.store.init.Unlock()
 	c.location = l
-	_, err := l.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-		Bucket:  &c.settings.bucket,
-		Prefix:  optional(c.settings.prefix),
-		MaxKeys: aws.Int32(1),
-	})
-	if err != nil {
+	prefix := c.settings.prefix
+	if prefix != "" {
+		prefix += "/"
+	}
+	if _, _, err := l.list(ctx, query{c.settings.bucket, prefix, "/"}); err != nil {
 		return "", l.explain("error listing bucket "+c.settings.bucket, err)
 	}
 	return c.settings.bucket + " can be listed", nil

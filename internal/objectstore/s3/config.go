@@ -105,6 +105,14 @@ func parseSettings(m map[string]string) (settings, error) {
 	if version := v.String("signatureVersion"); version != "" && version != "4" && version != "v4" {
 		s.warn("config key signatureVersion is ignored: requests are signed with version 4, not with version %q", version)
 	}
+	for _, key := range []string{"s3Url", "publicUrl"} {
+		if u := v.URL(key); u != nil && strings.Trim(u.Path, "/") != "" {
+			s.warn("%s has the path %q, which most stores take for the name of a bucket, and which Velero's file system backups refuse: leave it out", key, u.Path)
+		}
+	}
+	if u := v.URL("s3Url"); u != nil && s.bucket != "" && strings.HasPrefix(u.Hostname(), s.bucket+".") {
+		s.warn("s3Url has the name of the bucket in its host %q: leave it out, as the bucket is put in front of the host, or into the path, by itself", u.Hostname())
+	}
 	if strings.HasPrefix(s.endpoint, "http://") && (s.customerKeyFile != "" || s.customerKeySecret.name != "") {
 		s.warn("s3Url is not an https URL: servers refuse a customer-provided encryption key over plain HTTP")
 	}

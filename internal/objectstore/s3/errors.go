@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,6 +54,31 @@ var (
 		Meaning: "The credentials are valid, but not allowed to do this.",
 		Fix:     "allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects",
 	}
+	CodeAccount = fault.Code{
+		ID:      "S3_ACCOUNT_PROBLEM",
+		Meaning: "The account of the credentials or of the bucket is closed, suspended or not ready for use.",
+		Fix:     "see the cause, and settle it with the provider of the store; no setting of the location helps",
+	}
+	CodeAddressing = fault.Code{
+		ID:      "S3_ADDRESSING_REFUSED",
+		Meaning: "The server wants the name of the bucket in another place of the URL.",
+		Fix:     "change s3ForcePathStyle in the config of the location",
+	}
+	CodeRefused = fault.Code{
+		ID:      "S3_REQUEST_REFUSED",
+		Meaning: "The server refused the request for a reason of its own, which is in the cause.",
+		Fix:     "look up the code that the server gives in the documentation of the store",
+	}
+	CodeUnsupported = fault.Code{
+		ID:      "S3_NOT_SUPPORTED",
+		Meaning: "The server does not support something that the request asks for.",
+		Fix:     "look up the code that the server gives in the documentation of the store",
+	}
+	CodePartSize = fault.Code{
+		ID:      "S3_PART_SIZE_REFUSED",
+		Meaning: "The parts of uploads are too large or too small for the server.",
+		Fix:     "change multipartPartSizeMiB in the config of the location",
+	}
 	CodeKMS = fault.Code{
 		ID:      "S3_KMS_FAILED",
 		Meaning: "The KMS key could not be used.",
@@ -83,6 +109,11 @@ var (
 		Meaning: "The server received other bytes than were sent, and refused them.",
 		Fix:     "try again; if it happens again, look for a proxy that changes requests and for faulty memory or network hardware",
 	}
+	CodeSignedURL = fault.Code{
+		ID:      "S3_SIGNED_URL_FAILED",
+		Meaning: "An object cannot be fetched by its signed URL. Backups work all the same, but velero backup logs, describe and download do not.",
+		Fix:     "let proxies in front of the store keep the Host header and the query as they are, or set publicUrl to an address of the store that does",
+	}
 	CodeNotStore = fault.Code{
 		ID:      "S3_FOREIGN_ANSWER",
 		Meaning: "Something that is no S3 server answered: a proxy, an ingress, a login page or a web console.",
@@ -103,53 +134,90 @@ var (
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeNotReady, CodeCustomerKey, CodeRegionUnknown, CodeWrongRegion, CodeNoSuchBucket, CodeNoSuchKey, CodeAccessDenied,
-	CodeKMS, CodeEncryption, CodeStorageFull, CodeArchived, CodeChanged, CodeDamaged, CodeNotStore, CodeFalseAnswer, CodeTooLarge,
+	CodeAccount, CodeAddressing, CodeRefused, CodeUnsupported, CodePartSize, CodeKMS, CodeEncryption, CodeStorageFull,
+	CodeArchived, CodeChanged, CodeDamaged, CodeSignedURL, CodeNotStore, CodeFalseAnswer, CodeTooLarge,
 }
 
-// apiCodes maps what S3 and its relatives answer, besides what package awsaccess
-// knows.
+// apiCodes maps the codes in the answers of S3 and its relatives, besides those
+// that package awsaccess knows.
 var apiCodes = map[string]fault.Code{
-	"NoSuchBucket":                       CodeNoSuchBucket,
-	"InvalidBucketName":                  CodeNoSuchBucket,
-	"NoSuchKey":                          CodeNoSuchKey,
-	"NotFound":                           CodeNoSuchKey, // HEAD has no body
-	"AccessDenied":                       CodeAccessDenied,
-	"AllAccessDisabled":                  CodeAccessDenied,
-	"AccountProblem":                     CodeAccessDenied,
-	"Forbidden":                          CodeAccessDenied,
+	"NoSuchBucket":      CodeNoSuchBucket,
+	"InvalidBucketName": CodeNoSuchBucket,
+	"NoSuchKey":         CodeNoSuchKey,
+	"NotFound":          CodeNoSuchKey, // the answer to HEAD has no body
+
+	"AccessDenied":        CodeAccessDenied,
+	"Forbidden":           CodeAccessDenied, // the answer to HEAD has no body
+	"Unauthorized":        CodeAccessDenied,
+	"UnauthorizedAccess":  CodeAccessDenied,
+	"AuthorizationFailed": CodeAccessDenied,
+
+	"AllAccessDisabled": CodeAccount,
+	"AccountProblem":    CodeAccount,
+	"AccountSuspended":  CodeAccount,
+	"InvalidPayer":      CodeAccount,
+	"NotSignedUp":       CodeAccount,
+	"UserDisable":       CodeAccount,
+	"UserSuspended":     CodeAccount,
+
+	"SecondLevelDomainForbidden": CodeAddressing,
+	"PathStyleDomainForbidden":   CodeAddressing,
+	"VirtualHostDomainRequired":  CodeAddressing,
+
 	"AuthorizationHeaderMalformed":       CodeWrongRegion,
 	"PermanentRedirect":                  CodeWrongRegion,
 	"TemporaryRedirect":                  CodeWrongRegion,
 	"IllegalLocationConstraintException": CodeWrongRegion,
 	"InvalidRegion":                      CodeWrongRegion,
-	"SlowDown":                           endpoint.CodeBusy,
-	"SlowDownRead":                       endpoint.CodeBusy,
-	"SlowDownWrite":                      endpoint.CodeBusy,
-	"ServiceUnavailable":                 endpoint.CodeBusy,
-	"InternalError":                      endpoint.CodeBusy,
-	"QuotaExceeded":                      CodeStorageFull,
-	"QuotaExceededException":             CodeStorageFull,
-	"XMinioStorageFull":                  CodeStorageFull,
-	"XMinioAdminBucketQuotaExceeded":     CodeStorageFull,
-	"InsufficientStorage":                CodeStorageFull,
-	"InvalidObjectState":                 CodeArchived,
-	"PreconditionFailed":                 CodeChanged,
-	"BadDigest":                          CodeDamaged,
-	"XAmzContentSHA256Mismatch":          CodeDamaged,
-	"XAmzContentChecksumMismatch":        CodeDamaged,
-	"ContentSHA256Mismatch":              CodeDamaged,
-	"InvalidEncryptionAlgorithmError":    CodeEncryption,
-	"InvalidEncryptionMethod":            CodeEncryption,
+
+	"SlowDown":           endpoint.CodeBusy,
+	"SlowDownRead":       endpoint.CodeBusy,
+	"SlowDownWrite":      endpoint.CodeBusy,
+	"ServiceUnavailable": endpoint.CodeBusy,
+	"InternalError":      endpoint.CodeBusy,
+
+	"QuotaExceeded":                  CodeStorageFull,
+	"QuotaExceededException":         CodeStorageFull,
+	"XMinioStorageFull":              CodeStorageFull,
+	"XMinioAdminBucketQuotaExceeded": CodeStorageFull,
+	"InsufficientStorage":            CodeStorageFull,
+
+	"InvalidObjectState":          CodeArchived,
+	"PreconditionFailed":          CodeChanged,
+	"BadDigest":                   CodeDamaged,
+	"XAmzContentSHA256Mismatch":   CodeDamaged,
+	"XAmzContentChecksumMismatch": CodeDamaged,
+	"ContentSHA256Mismatch":       CodeDamaged,
+
+	"InvalidEncryptionAlgorithmError":                CodeEncryption,
+	"InvalidEncryptionMethod":                        CodeEncryption,
 	"ServerSideEncryptionConfigurationNotFoundError": CodeEncryption,
+
+	"EntityTooLarge": CodePartSize,
+	"EntityTooSmall": CodePartSize,
+
+	"AccessControlListNotSupported": CodeUnsupported,
+	"InvalidStorageClass":           CodeUnsupported,
+	"InvalidTag":                    CodeUnsupported,
+	"MethodNotAllowed":              CodeUnsupported,
+	"NotImplemented":                CodeUnsupported,
 }
 
-// names are the settings that errors of the network speak of.
-var names = endpoint.Settings{
-	Address: "s3Url or region",
-	CACert:  "objectStorage.caCert of the location",
-	Skip:    "insecureSkipTLSVerify",
-	Advice:  "for an object store that has no name for each bucket set s3ForcePathStyle to \"true\"",
-	Busy:    "look after the server; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
+// names are the config keys that errors of the network speak of.
+func (s settings) names() endpoint.Settings {
+	n := endpoint.Settings{
+		Address: "region",
+		CACert:  "objectStorage.caCert of the location",
+		Skip:    "insecureSkipTLSVerify",
+		Busy:    "look after the server; AWS_MAX_ATTEMPTS in Velero's environment raises the number of attempts",
+	}
+	if s.endpoint != "" {
+		n.Address = "s3Url"
+		if !s.pathStyle {
+			n.Advice = `for a store that has no name for each bucket set s3ForcePathStyle to "true"`
+		}
+	}
+	return n
 }
 
 // explain returns err as an error that says what failed and what to do.
@@ -170,6 +238,7 @@ func (l *location) explained(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, known)
 	}
 	f := &fault.Error{What: what, Err: awsaccess.Plain(err)}
+	defer func() { f.Fix = cmp.Or(f.Fix, l.fix(f.Code, err)) }()
 	page := pageOf(err)
 	switch api := awsaccess.Answer(err); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -182,12 +251,24 @@ func (l *location) explained(what string, err error) error {
 		f.Code = CodeTooLarge
 	case isFalse(err):
 		f.Code = CodeFalseAnswer
+	case errors.Is(err, errNoUploadID):
+		f.Code = CodeFalseAnswer
 	case api != nil:
-		f.Code, f.Fix = l.classify(err, api)
+		f.Code = l.classify(err, api)
 	default:
-		return awsaccess.Fault(what, err, names)
+		return l.unreached(what, err)
 	}
 	return f
+}
+
+// unreached explains an error that no answer of the server has caused.
+func (l *location) unreached(what string, err error) error {
+	err = awsaccess.Fault(what, err, l.settings.names())
+	var f *fault.Error
+	if errors.As(err, &f) {
+		f.Fix = cmp.Or(l.fix(f.Code, err), f.Fix)
+	}
+	return err
 }
 
 // isFalse reports whether the server broke a rule with its answer.
@@ -211,38 +292,33 @@ func (l *location) endpointKey() string {
 	return "s3Url"
 }
 
-// classify finds the code and, where the configuration matters, the fix for an
-// answer of the server.
-func (l *location) classify(err error, api smithy.APIError) (code fault.Code, fix string) {
-	status := awsaccess.Status(err)
-	region := regionHeader(err)
-	text := api.ErrorCode() + " " + api.ErrorMessage()
-	code, ok := apiCodes[api.ErrorCode()]
+// classify finds the code for an answer of the server.
+func (l *location) classify(err error, api smithy.APIError) fault.Code {
+	name, message, status := api.ErrorCode(), api.ErrorMessage(), awsaccess.Status(err)
+	code, ok := apiCodes[name]
 	if !ok {
-		code = awsaccess.APICode(api.ErrorCode())
+		code = awsaccess.APICode(name)
 	}
+	region := regionOf(err)
 	switch {
 	case region != "" && region != l.region:
-		return CodeWrongRegion, fmt.Sprintf("set region to %s in the config of the location", region)
-	case strings.Contains(strings.ToLower(text), "kms"):
-		code = CodeKMS
-	case code.ID != "":
-	case status == http.StatusMovedPermanently:
-		code = CodeWrongRegion
-	case status == http.StatusForbidden:
-		code = CodeAccessDenied
-	case status == http.StatusInsufficientStorage:
-		code = CodeStorageFull
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
-		code = endpoint.CodeBusy
+		return CodeWrongRegion
+	case strings.HasPrefix(strings.ToLower(name), "kms"), strings.Contains(message, "KMS"), strings.Contains(message, "kms:"):
+		return CodeKMS
+	case strings.Contains(strings.ToLower(message), "cap exceeded"): // Backblaze answers AccessDenied
+		return CodeStorageFull
+	case code.ID != CodeUnsupported.ID && code.ID != "":
+		return code
 	case l.encryption.present() && (status == http.StatusBadRequest || status == http.StatusNotImplemented):
-		code = CodeEncryption
+		return CodeEncryption
+	case code.ID != "":
+		return code
+	case status == http.StatusMovedPermanently:
+		return CodeWrongRegion
+	case status == http.StatusInsufficientStorage:
+		return CodeStorageFull
+	case status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return endpoint.CodeBusy
 	}
-	if isDenied(err) && (code.ID == CodeAccessDenied.ID || deniedAction(err) != "") {
-		fix = l.allow(err)
-	}
-	if code.ID == endpoint.CodeBusy.ID {
-		fix = names.Busy
-	}
-	return code, fix
+	return CodeRefused
 }

@@ -113,7 +113,7 @@ func FuzzRegionAnswer(f *testing.F) {
 			return
 		}
 		server := &answers{all: []reply{{int(status), http.Header{"X-Amz-Bucket-Region": {header}}, body}}}
-		region, err := bucketRegion(context.Background(), server.config(), "bucket", "", true)
+		region, err := bucketRegion(context.Background(), server.config(), settings{bucket: "bucket", pathStyle: true}, "")
 		if (region == "") == (err == nil) || strings.TrimSpace(region) != strings.TrimSpace(header) && region != "" {
 			t.Errorf("region %q, %v", region, err)
 		}

@@ -171,6 +171,10 @@ func (s *Store) CreateSignedURL(ctx context.Context, bucket, key string, ttl tim
 	if err != nil {
 		return "", err
 	}
+	return l.sign(ctx, bucket, key, ttl)
+}
+
+func (l *location) sign(ctx context.Context, bucket, key string, ttl time.Duration) (string, error) {
 	what := "error signing a URL for object " + key
 	if ttl <= 0 || ttl > maxSignedTime {
 		return "", &fault.Error{What: what, Err: fmt.Errorf("a signed URL lives for up to %v, not for %v", maxSignedTime, ttl)}

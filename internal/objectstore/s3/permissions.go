@@ -2,7 +2,6 @@ package s3
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -62,12 +61,14 @@ func deniedAction(err error) string {
 }
 
 // isDenied reports whether the server knows the credentials and refuses what they
-// are used for.
+// are used for. Other answers with status 403, a quota for example, are no matter
+// of permissions.
 func isDenied(err error) bool {
 	if err == nil {
 		return false
 	}
 	api := awsaccess.Answer(err)
-	return api != nil && (apiCodes[api.ErrorCode()].ID == CodeAccessDenied.ID ||
-		awsaccess.Status(err) == http.StatusForbidden && awsaccess.APICode(api.ErrorCode()).ID == "")
+	return api != nil && pageOf(err) == nil &&
+		(apiCodes[api.ErrorCode()].ID == CodeAccessDenied.ID && !strings.Contains(strings.ToLower(api.ErrorMessage()), "cap exceeded") ||
+			deniedAction(err) != "")
 }

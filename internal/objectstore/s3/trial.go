@@ -3,14 +3,17 @@ package s3
 import (
 	"context"
 	"crypto/rand"
+	"encoding/xml"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -27,6 +30,14 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 	t.upload(ctx)
 	t.multipart(ctx)
 	t.try("GetObject", t.download(ctx))
+	found := ""
+	if t.written && t.failure == nil && t.denied == nil {
+		transport, err := c.store.transports.For(c.settings.trust)
+		if err == nil {
+			found, err = t.signedURL(ctx, transport.Client())
+		}
+		t.try("GetObject", err)
+	}
 	t.try("DeleteObject", t.remove(ctx))
 	switch {
 	case len(t.denied) > 0:
@@ -34,7 +45,7 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 	case t.failure != nil:
 		return "", l.explain("error trying the permissions on bucket "+bucket+t.leftBehind(), t.failure)
 	}
-	return "put, multipart upload and abort, get and delete are allowed" + t.options(), nil
+	return "put, multipart upload and abort, get and delete are allowed" + t.options() + found, nil
 }
 
 // trial tries what the credentials are allowed to do with one object.
@@ -111,7 +122,8 @@ func (t *trial) upload(ctx context.Context) {
 }
 
 // multipart completes an upload of one part, for which a KMS key has to be read
-// as well, and aborts another. Without the permission to put nothing begins.
+// as well, and aborts another. The part has its full size, as proxies limit the
+// size of requests. Without the permission to put nothing begins.
 func (t *trial) multipart(ctx context.Context) {
 	if !t.written {
 		return
@@ -121,7 +133,7 @@ func (t *trial) multipart(ctx context.Context) {
 	err := u.Begin(ctx)
 	if err == nil {
 		var part types.CompletedPart
-		if part, err = u.Part(ctx, 1, []byte(trialBody)); err == nil {
+		if part, err = u.Part(ctx, 1, t.partBody()); err == nil {
 			err = u.Commit(ctx, []types.CompletedPart{part})
 		}
 		if err != nil {
@@ -136,6 +148,56 @@ func (t *trial) multipart(ctx context.Context) {
 	}
 }
 
+// partBody begins with the body of the trial and has the size of a part.
+func (t *trial) partBody() []byte {
+	body := make([]byte, max(t.pool.Size(), len(trialBody)))
+	copy(body, trialBody)
+	return body
+}
+
+// signedURL fetches the object by a signed URL, as velero backup logs does, and
+// says what it found. An address of publicUrl may not be reachable from here.
+func (t *trial) signedURL(ctx context.Context, client *http.Client) (found string, err error) {
+	what := "error fetching object " + t.key + " by its signed URL, as velero backup logs and velero backup download do"
+	signed, err := t.sign(ctx, t.bucket, t.key, time.Minute)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, signed, nil)
+	if err != nil {
+		return "", err
+	}
+	if key := t.encryption.customer; key.key != nil {
+		request.Header.Set("X-Amz-Server-Side-Encryption-Customer-Algorithm", *key.algorithm)
+		request.Header.Set("X-Amz-Server-Side-Encryption-Customer-Key", *key.key)
+		request.Header.Set("X-Amz-Server-Side-Encryption-Customer-Key-Md5", *key.md5)
+	}
+	resp, err := client.Do(request)
+	if err != nil {
+		err = t.settings.names().Fault(what, err)
+		if t.settings.publicEndpoint != "" {
+			return "; publicUrl cannot be reached from here, which is no fault if those who run velero backup logs can reach it: " + err.Error(), nil
+		}
+		return "", err
+	}
+	document, err := answer.ReadDocument(resp)
+	if err != nil {
+		return "", t.settings.names().Fault(what, err)
+	}
+	if resp.StatusCode == http.StatusOK && strings.HasPrefix(string(document.Content), trialBody) {
+		return "; a signed URL works", nil
+	}
+	f := &fault.Error{Code: CodeSignedURL, What: what, Err: answer.PageOf(resp, document)}
+	var body struct{ Code, Message string }
+	if document.Root() == "Error" && xml.Unmarshal(document.Content, &body) == nil {
+		f.Err = fmt.Errorf("%s: %s (HTTP %d)", body.Code, body.Message, resp.StatusCode)
+	}
+	if t.settings.publicEndpoint != "" {
+		f.Fix = "correct publicUrl in the config of the location: it must be an address of the same store, and a proxy there must keep the Host header and the query as they are"
+	}
+	return "", f
+}
+
 func (t *trial) abort(ctx context.Context, u *upload) {
 	err := u.Abort(ctx)
 	if err != nil {
@@ -146,7 +208,7 @@ func (t *trial) abort(ctx context.Context, u *upload) {
 
 func (t *trial) download(ctx context.Context) error {
 	d := &download{location: t.location, bucket: t.bucket, key: t.key}
-	body, err := d.open(ctx, transfer.Range{Length: int64(len(trialBody))}, "")
+	body, err := d.open(ctx, transfer.Range{Length: int64(t.pool.Size())}, "")
 	switch {
 	case err == nil:
 		return body.Close()

@@ -113,13 +113,9 @@ func (c *Cloud) Authenticate(r *http.Request, service string) (Keys, *Refusal) {
 }
 
 func (c *Cloud) authenticate(r *http.Request, service string) (Keys, *Refusal) {
-	header := r.Header.Get("Authorization")
-	if header == "" {
-		return Keys{}, refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
-	}
-	s, ok := parseSignature(header)
-	if !ok {
-		return Keys{}, refuse(http.StatusBadRequest, "IncompleteSignature", "the Authorization header is not that of signature version 4")
+	s, token, refusal := signatureOf(r)
+	if refusal != nil {
+		return Keys{}, refusal
 	}
 	if s.service != service {
 		return Keys{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", service)
@@ -128,7 +124,7 @@ func (c *Cloud) authenticate(r *http.Request, service string) (Keys, *Refusal) {
 		return Keys{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region, not '%s'.", s.region)
 	}
 	keys, known := c.identity.keys[s.accessKey]
-	if !known || keys.SessionToken != r.Header.Get("X-Amz-Security-Token") {
+	if !known || keys.SessionToken != token {
 		return Keys{}, refuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
 	body, err := readBody(r)

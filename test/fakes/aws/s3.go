@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +22,15 @@ func (c *Cloud) S3(target *url.URL, keys Keys, region string) http.Handler {
 		r.Out.Host = target.Host
 		r.Out.Header.Del("Authorization")
 		r.Out.Header.Del("X-Amz-Security-Token")
+		if query := r.Out.URL.Query(); query.Has("X-Amz-Signature") {
+			for name := range query {
+				if strings.HasPrefix(name, "X-Amz-") {
+					query.Del(name)
+				}
+			}
+			r.Out.URL.RawQuery = query.Encode()
+			r.Out.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+		}
 		_ = signer.SignHTTP(r.Out.Context(), credentials, r.Out, r.Out.Header.Get("X-Amz-Content-Sha256"), "s3", region, time.Now())
 	}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

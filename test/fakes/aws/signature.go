@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,11 +17,36 @@ import (
 // skew is how far the clock of a client may be off.
 const skew = 15 * time.Minute
 
-// signature is what an Authorization header of signature version 4 holds.
+// signature is what an Authorization header of signature version 4 holds, or the
+// query of a signed URL.
 type signature struct {
 	accessKey, date, region, service string
 	headers                          []string
 	value                            string
+	presigned                        bool
+}
+
+// signatureOf returns the signature of a request and the session token that comes
+// with it.
+func signatureOf(r *http.Request) (s signature, token string, refusal *Refusal) {
+	query := r.URL.Query()
+	if query.Has("X-Amz-Signature") {
+		s, ok := newSignature(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"))
+		if !ok || query.Get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256" {
+			return s, "", refuse(http.StatusBadRequest, "AuthorizationQueryParametersError", "the query is not that of a signed URL of signature version 4")
+		}
+		s.presigned = true
+		return s, query.Get("X-Amz-Security-Token"), nil
+	}
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return s, "", refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+	}
+	s, ok := parseSignature(header)
+	if !ok {
+		return s, "", refuse(http.StatusBadRequest, "IncompleteSignature", "the Authorization header is not that of signature version 4")
+	}
+	return s, r.Header.Get("X-Amz-Security-Token"), nil
 }
 
 func parseSignature(header string) (signature, bool) {
@@ -33,14 +59,17 @@ func parseSignature(header string) (signature, bool) {
 		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
 		values[name] = value
 	}
-	scope := strings.Split(values["Credential"], "/")
-	if len(scope) != 5 || scope[4] != "aws4_request" || values["Signature"] == "" {
+	return newSignature(values["Credential"], values["SignedHeaders"], values["Signature"])
+}
+
+func newSignature(credential, headers, value string) (signature, bool) {
+	scope := strings.Split(credential, "/")
+	if len(scope) != 5 || scope[4] != "aws4_request" || value == "" {
 		return signature{}, false
 	}
 	return signature{
 		accessKey: scope[0], date: scope[1], region: scope[2], service: scope[3],
-		headers: strings.Split(values["SignedHeaders"], ";"),
-		value:   values["Signature"],
+		headers: strings.Split(headers, ";"), value: value,
 	}, true
 }
 
@@ -55,16 +84,22 @@ func (s signature) compute(r *http.Request, secret, payloadHash string) (string,
 			return "", refuse(http.StatusForbidden, "SignatureDoesNotMatch", "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
 	}
-	stamp := r.Header.Get("X-Amz-Date")
+	stamp, query, life := r.Header.Get("X-Amz-Date"), r.URL.Query(), skew
+	if s.presigned {
+		stamp, payloadHash = query.Get("X-Amz-Date"), "UNSIGNED-PAYLOAD"
+		seconds, _ := strconv.Atoi(query.Get("X-Amz-Expires"))
+		life = time.Duration(seconds) * time.Second
+		query.Del("X-Amz-Signature")
+	}
 	at, err := time.Parse("20060102T150405Z", stamp)
 	if err != nil || !strings.HasPrefix(stamp, s.date) {
 		return "", refuse(http.StatusForbidden, "IncompleteSignature", "Date in Credential scope does not match the date of the request.")
 	}
-	if time.Since(at).Abs() > skew {
+	if time.Since(at).Abs() > life {
 		return "", refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Signature expired: %s is now earlier than the time of the server.", stamp)
 	}
 	request := strings.Join([]string{
-		r.Method, r.URL.EscapedPath(), canonicalQuery(r.URL.Query()), canonicalHeaders(r, s.headers), strings.Join(s.headers, ";"), payloadHash,
+		r.Method, r.URL.EscapedPath(), canonicalQuery(query), canonicalHeaders(r, s.headers), strings.Join(s.headers, ";"), payloadHash,
 	}, "\n")
 	scope := strings.Join([]string{s.date, s.region, s.service, "aws4_request"}, "/")
 	text := strings.Join([]string{"AWS4-HMAC-SHA256", stamp, scope, digest([]byte(request))}, "\n")
