@@ -14,6 +14,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -41,6 +42,7 @@ var catalogue = []area{
 	{"Credentials for images", registrysecret.Codes},
 	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},
+	{"Backups and Restores", velero.Codes},
 }
 
 // pluginCatalogue has the folders of the plugins that declare codes of their own.

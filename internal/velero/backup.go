@@ -25,9 +25,11 @@ func (t *Task) Key(parts ...string) string {
 type Backup struct {
 	Task
 	Spec struct {
-		StorageLocation  string
-		LabelSelector    map[string]any
-		OrLabelSelectors []map[string]any
+		StorageLocation    string
+		IncludedNamespaces []string
+		ExcludedNamespaces []string
+		LabelSelector      map[string]any
+		OrLabelSelectors   []map[string]any
 	}
 }
 

@@ -1,9 +1,6 @@
 package velero
 
 import (
-	"path"
-	"slices"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -43,20 +40,6 @@ func (r *Restore) PostHooks(namespace string, podLabels labels.Set) []PostHook {
 		}
 	}
 	return hooks
-}
-
-// includes reports whether any of the names is included, and none excluded. An
-// empty list includes everything.
-func includes(included, excluded []string, names ...string) bool {
-	in := func(list []string) bool {
-		return slices.ContainsFunc(list, func(pattern string) bool {
-			return slices.ContainsFunc(names, func(name string) bool {
-				ok, err := path.Match(pattern, name)
-				return ok && err == nil
-			})
-		})
-	}
-	return (len(included) == 0 || in(included)) && !in(excluded)
 }
 
 // matches reports whether a selector selects labels. Without a selector all are;

@@ -13,6 +13,8 @@ type Restore struct {
 	Task
 	Spec struct {
 		BackupName             string
+		IncludedNamespaces     []string
+		ExcludedNamespaces     []string
 		NamespaceMapping       map[string]string
 		ExistingResourcePolicy string
 		Hooks                  struct{ Resources []HookResource }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -83,7 +84,16 @@ func restores(name string, do restoreFunc, resources ...string) action {
 	return action{name, restoreAction{resources, do}}
 }
 
+// Restore runs the action, unless the item claims to be in a namespace that the
+// Restore does not cover.
 func (r restoreAction) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
+	owner, err := velero.RestoreOf(in.Restore)
+	if err != nil {
+		return sdk.RestoreResult{}, about(in.Item, err)
+	}
+	if err := owner.CheckScope(in); err != nil {
+		return sdk.RestoreResult{}, err
+	}
 	result, err := r.do(ctx, in)
 	return result, about(in.Item, err)
 }

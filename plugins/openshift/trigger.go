@@ -209,12 +209,17 @@ func (i imageTriggers) CancelRestore(ctx context.Context, operationID string, ow
 	})
 }
 
+// readOperation reads the ID of an operation, which Velero keeps in the bucket:
+// it counts only for a namespace that the Restore writes to.
 func readOperation(id string, owner *sdk.Restore) (operation, *velero.Restore, error) {
 	o, err := parseOperation(id)
 	if err != nil {
 		return o, nil, err
 	}
 	r, err := velero.RestoreOf(owner)
+	if err == nil && !r.IncludesTarget(o.namespace) {
+		err = fmt.Errorf("operation ID %s is of namespace %q, which the Restore does not write to", id, o.namespace)
+	}
 	return o, r, err
 }
 
