@@ -20,14 +20,18 @@ func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unst
 		return sdk.BackupResult{}, err
 	}
 	registry, err := a.images.Registry(&t.Task)
-	if err != nil || registry == imagecopy.None {
+	if err != nil {
 		return sdk.BackupResult{}, err
 	}
 	switch {
+	case registry == imagecopy.None:
+		imagecopy.RemoveBookkeeping(item)
 	case t.Metadata.Annotations[api.DisableImageCopyKey] == "true":
+		imagecopy.RemoveBookkeeping(item)
 		fields.Annotate(item, api.DisableImageCopyKey, "true")
 		withoutTags(item)
 	case fields.Annotation(item, api.SkipImageCopyKey) == "true":
+		imagecopy.RemoveBookkeeping(item)
 	default:
 		return sdk.BackupResult{}, a.images.CopyOut(ctx, t, item, registry)
 	}
@@ -41,20 +45,29 @@ func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	registry, err := a.images.Registry(&r.Task)
-	if err != nil {
-		return sdk.RestoreResult{}, err
-	}
 	original := velero.BackedUp(in)
-	if registry == imagecopy.None {
+	created, err := a.restoreWithImages(ctx, r, in.Item, original)
+	if err != nil || created {
+		return sdk.RestoreResult{Skip: created}, err
+	}
+	imagecopy.RemoveBookkeeping(in.Item)
+	return sdk.RestoreResult{}, a.images.FitReferences(ctx, r, in.Item, original)
+}
+
+// restoreWithImages creates an image stream that has images to push. It reports
+// false for another one.
+func (a *actions) restoreWithImages(ctx context.Context, r *velero.Restore, item, original *unstructured.Unstructured) (created bool, err error) {
+	registry, err := a.images.Registry(&r.Task)
+	switch {
+	case err != nil:
+		return false, err
+	case registry == imagecopy.None:
 		imagecopy.WarnNotCopied(original)
-		return sdk.RestoreResult{}, nil
+		return false, nil
+	case fields.Annotation(original, api.DisableImageCopyKey) == "true" || fields.Annotation(original, api.SkipImageCopyKey) == "true":
+		return false, nil
 	}
-	if fields.Annotation(original, api.DisableImageCopyKey) == "true" || fields.Annotation(original, api.SkipImageCopyKey) == "true" {
-		return sdk.RestoreResult{}, nil
-	}
-	created, err := a.images.CopyBack(ctx, r, in.Item, original, registry)
-	return sdk.RestoreResult{Skip: created}, err
+	return a.images.CopyBack(ctx, r, item, original, registry)
 }
 
 // deleteImageStream lets go of the images of a stream whose backup is deleted.

@@ -38,6 +38,7 @@ func TestImageStream(t *testing.T) {
 		skipped   = `, openshift.io/skip-image-copy: "true"`
 		asIs      = `, migration.openshift.io/disable-image-copy: "true"`
 		toBucket  = `, openshift.io/migration-registry: "bsl://"`
+		copied    = `, oadp.openshift.io/image-copy: "{}"`
 	)
 	withoutImages := strings.Replace(strings.Replace(streamOf(asIs, ""), "tags: [{name: v1}]", "tags: []", 1), "tags: [{tag: v1, items: []}]", "tags: []", 1)
 	none := fault.Code{}
@@ -46,7 +47,11 @@ func TestImageStream(t *testing.T) {
 		backupErr, restoreErr                 fault.Code
 	}{
 		{"images are off", "", plain, streamOf("", "local"), "", none, none},
-		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), "", none, none},
+		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), streamOf("", "local"), none, none},
+		{"left out by the stream, and was not", "true", plain, streamOf(toBucket+copied+skipped, "local"), streamOf(skipped, "local"), none, none},
+		{"images are off, and were copied", "", plain, streamOf(toBucket+copied, "local"), streamOf("", "local"), none, none},
+		{"images elsewhere, and were copied", "true", plain, streamOf(toBucket+copied, "quay.io"), streamOf(toBucket, "quay.io"), none, none},
+		{"left out by the backup, and was not", "true", disabled, streamOf(toBucket+copied, "local"), withoutImages, none, imagecopy.CodeBackupUnreadable},
 		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
 		{"local images, which a restore does not look for", "true", plain, streamOf("", "local"), "", registrysecret.LocationMissing, none},
 		{"local images", "true", plain, streamOf(toBucket, "local"), "", registrysecret.LocationMissing, imagecopy.CodeBackupUnreadable},
@@ -77,7 +82,8 @@ func TestImageStream(t *testing.T) {
 			want = c.item
 		}
 		fieldstest.Equal(t, c.what, got, fieldstest.Object(t, want))
-		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID}
+		rc := restoreCase{what: c.what, item: c.item, restore: c.backup, err: c.restoreErr.ID,
+			want: strings.NewReplacer(toBucket, "", copied, "").Replace(c.item)}
 		rc.run(t, cluster(c.restoreErr), "19-is-restore")
 	}
 	t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", "true")
@@ -91,6 +97,47 @@ func TestImageStream(t *testing.T) {
 		restoreCases(t, offline(t), "19-is-restore", []restoreCase{{what: "without its images", item: streamOf("", host), want: streamOf("", host)}})
 		if got := strings.Count(log(), "without its images"); got != warnings {
 			t.Errorf("images of %s: %d warnings: %s", host, got, log())
+		}
+	}
+}
+
+// The API refuses a stream with a tag that refers to an image which the stream
+// does not have, or to a stream that is not there. Velero creates none with such
+// tags, whatever the reason is for which no images are copied.
+func TestTagsThatTheAPIRefuses(t *testing.T) {
+	external := digestOf("a").String()
+	stream := func(annotations, tags string) string {
+		return fmt.Sprintf(`{kind: ImageStream, metadata: {name: app, namespace: shop, annotations: {openshift.io/backup-registry-hostname: local%s}},
+spec: {tags: [{name: v1}%s]}, status: {tags: [{tag: v1, items: [{image: %q, dockerImageReference: "local/shop/app@%s"}]},
+{tag: imported, items: [{image: %q, dockerImageReference: "quay.io/x@%s"}]}, {tag: pinned, items: [{image: %q, dockerImageReference: "local/shop/app@%s"}]}]}}`,
+			annotations, tags, digestOf("b"), digestOf("b"), external, external, digestOf("b"), digestOf("b"))
+	}
+	const (
+		pinned   = ", {name: pinned, from: {kind: ImageStreamImage, name: 'app@sha256:b'}}"
+		foreign  = ", {name: foreign, from: {kind: ImageStreamImage, name: 'base@sha256:b', namespace: tools}}"
+		imported = ", {name: imported, from: {kind: ImageStreamImage, name: 'app@sha256:a'}}"
+		alias    = ", {name: latest, from: {kind: ImageStreamTag, name: 'app:v1'}}, {name: short, from: {kind: ImageStreamTag, name: v1}}"
+		present  = ", {name: there, from: {kind: ImageStreamTag, name: 'there:v1'}}"
+		absent   = ", {name: gone, from: {kind: ImageStreamTag, name: 'gone:v1'}}"
+		skipped  = `, openshift.io/skip-image-copy: "true"`
+	)
+	fitted := ", {name: imported, from: {kind: DockerImage, name: 'quay.io/x@" + external + "'}}"
+	for _, c := range []struct{ what, images, annotations string }{
+		{"images are off", "", ""},
+		{"left out by the stream", "true", skipped},
+		{"the backup has no images", "true", ""},
+	} {
+		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.images)
+		a := actionsAt(t, imageAPI(t, map[string]string{"copy/imagestreams/there": "{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: there}}"}))
+		log := logLines(t)
+		restoreCases(t, a, "19-is-restore", []restoreCase{{
+			what:    c.what,
+			item:    stream(c.annotations, pinned+foreign+imported+alias+present+absent),
+			restore: "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}",
+			want:    stream(c.annotations, fitted+alias+present),
+		}})
+		if !strings.Contains(log(), "tags=\"[pinned foreign gone]\"") {
+			t.Errorf("%s: the log says\n%s", c.what, log())
 		}
 	}
 }

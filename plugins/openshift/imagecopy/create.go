@@ -3,7 +3,6 @@ package imagecopy
 import (
 	"context"
 	"log/slog"
-	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
@@ -16,18 +15,8 @@ import (
 // A push creates an image stream that has nothing but the tag. So the stream is
 // created before its images are pushed, with all else that it had.
 
-// bookkeeping are the annotations of a backup that a restored stream does not
-// keep. The stamps stay, as they do on every restored object.
-var bookkeeping = []string{api.MigrationRegistryKey, api.ImageCopyKey}
-
-func withoutBookkeeping(stream *unstructured.Unstructured) {
-	for _, key := range bookkeeping {
-		fields.RemoveAnnotation(stream, key)
-	}
-}
-
 // newStream returns the stream to create for an item whose images are pushed.
-func newStream(r *velero.Restore, item *unstructured.Unstructured, p imagePlan) *unstructured.Unstructured {
+func newStream(r *velero.Restore, item, original *unstructured.Unstructured, p imagePlan) *unstructured.Unstructured {
 	stream := &unstructured.Unstructured{Object: fields.Map{
 		"apiVersion": api.ImageStreams.GroupVersion().String(),
 		"kind":       "ImageStream",
@@ -38,7 +27,7 @@ func newStream(r *velero.Restore, item *unstructured.Unstructured, p imagePlan) 
 			fields.SetMeta(stream, part, key, value)
 		}
 	}
-	withoutBookkeeping(stream)
+	RemoveBookkeeping(stream)
 	fields.SetLabel(stream, velero.BackupLabel, velero.LabelValue(r.Spec.BackupName))
 	fields.SetLabel(stream, velero.RestoreLabel, velero.LabelValue(r.Metadata.Name))
 	spec := fields.MapAt(item.DeepCopy().Object, "spec")
@@ -50,7 +39,11 @@ func newStream(r *velero.Restore, item *unstructured.Unstructured, p imagePlan) 
 	for _, t := range p.tags {
 		pushed[t.name] = t.pushed
 	}
+	sources := externalSources(original)
 	for t := range fields.Each(fields.ListAt(spec, "tags")) {
+		if !pushed[fields.TextAt(t, "name")] {
+			useExternalSource(t, sources)
+		}
 		if pushed[fields.TextAt(t, "name")] {
 			delete(t, "from") // the image comes with the push
 		}
@@ -103,36 +96,4 @@ func (i *Images) createStream(ctx context.Context, stream *unstructured.Unstruct
 	slog.Info("tags that refer to what is not there yet are left to their own image stream tags",
 		"item", fields.Describe(stream), "tags", removed, "reason", err.Error())
 	return i.cluster.Create(ctx, api.ImageStreams, stream.GetNamespace(), stream)
-}
-
-// withoutForeignTags takes off the tags that refer to other streams, or to
-// images by their digests, and returns their names. The API refuses a stream
-// that refers to one which is not there yet.
-func withoutForeignTags(stream *unstructured.Unstructured) []string {
-	var kept []any
-	var removed []string
-	for _, element := range fields.ListAt(stream.Object, "spec", "tags") {
-		t, _ := element.(fields.Map)
-		if refersElsewhere(stream, fields.MapAt(t, "from")) {
-			removed = append(removed, fields.TextAt(t, "name"))
-			continue
-		}
-		kept = append(kept, element)
-	}
-	if removed != nil {
-		fields.MapAt(stream.Object, "spec")["tags"] = kept
-	}
-	return removed
-}
-
-func refersElsewhere(stream *unstructured.Unstructured, from fields.Map) bool {
-	switch fields.TextAt(from, "kind") {
-	case "ImageStreamImage":
-		return true
-	case "ImageStreamTag":
-		namespace := fields.TextAt(from, "namespace")
-		name, _, named := strings.Cut(fields.TextAt(from, "name"), ":")
-		return namespace != "" && namespace != stream.GetNamespace() || named && name != stream.GetName()
-	}
-	return false
 }

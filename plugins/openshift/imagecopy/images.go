@@ -6,6 +6,7 @@ package imagecopy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
@@ -77,6 +78,7 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 	if err != nil {
 		return err
 	}
+	var summary Summary
 	if len(plan.images) > 0 {
 		route, done, err := i.routeOut(ctx, b, host, registry, fields.Describe(item))
 		if err != nil {
@@ -84,11 +86,13 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 		}
 		defer done()
 		i.copyAhead(ctx, b, item.GetNamespace(), host, registry, fields.Describe(item))
-		summary, err := route.copyOut(ctx, plan)
-		if err != nil {
+		if summary, err = route.copyOut(ctx, plan); err != nil {
 			return err
 		}
 		summary.rewrite(item, host)
+	}
+	RemoveBookkeeping(item)
+	if len(plan.images) > 0 {
 		if err := summary.annotate(item); err != nil {
 			return err
 		}
@@ -119,24 +123,26 @@ func (i *Images) CopyBack(ctx context.Context, r *velero.Restore, item, original
 		return false, err
 	}
 	if len(plan.images) == 0 {
-		withoutBookkeeping(item)
 		return false, nil
 	}
 	if !fields.HasAnnotation(original, api.MigrationRegistryKey) {
 		slog.Warn("the backup of an image stream has no images, and so it is restored without them", "imageStream", plan.repository)
 		return false, nil
 	}
-	return true, i.copyBack(ctx, r, item, plan, registry)
+	return true, i.copyBack(ctx, r, item, original, plan, registry)
 }
 
 // copyBack creates the stream of an item and pushes the images of a plan into it.
-func (i *Images) copyBack(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, plan imagePlan, registry string) error {
+func (i *Images) copyBack(ctx context.Context, r *velero.Restore, item, original *unstructured.Unstructured, plan imagePlan, registry string) error {
 	route, done, err := i.routeBack(ctx, r, fields.Annotation(item, api.RestoreRegistryHostKey), registry, fields.Describe(item))
 	if err != nil {
 		return err
 	}
 	defer done()
-	stream := newStream(r, item, plan)
+	if item.GetNamespace() == "" {
+		return errors.New("it has no namespace to be restored to")
+	}
+	stream := newStream(r, item, original, plan)
 	present, err := i.ensureStream(ctx, r, stream)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package imagecopy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ type imagePlan struct {
 type plannedImage struct {
 	digest       digest.Digest
 	reference    string   // as the stream has it
-	repositories []string // that may have it: the stream's own, then that of the reference
+	repositories []string // that may have it: the stream's own, then those that its tags follow
 	currentOf    []string // tags that stand for it, which is why it must not be missing
 }
 
@@ -43,12 +44,17 @@ type plannedTag struct {
 }
 
 // planImages returns what has to be copied of a stream whose images name the
-// registry by that host.
+// registry by that host. An item of its status without the digest of an image is
+// none: a tag with "reference: true" has the text of its user there, which the
+// API does not look at.
 func planImages(stream *unstructured.Unstructured, host string) (imagePlan, error) {
 	p := imagePlan{repository: stream.GetNamespace() + "/" + stream.GetName()}
 	sources := map[string]fields.Map{}
+	followed := map[string]bool{} // repositories
 	for spec := range fields.Each(fields.ListAt(stream.Object, "spec", "tags")) {
-		sources[fields.TextAt(spec, "name")] = fields.MapAt(spec, "from")
+		from := fields.MapAt(spec, "from")
+		sources[fields.TextAt(spec, "name")] = from
+		followed[followedRepository(from, stream.GetNamespace())] = true
 	}
 	for status := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
 		name := fields.TextAt(status, "tag")
@@ -56,8 +62,8 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 		items := slices.Collect(fields.Each(fields.ListAt(status, "items")))
 		for i, item := range slices.Backward(items) {
 			reference := fields.TextAt(item, "dockerImageReference")
-			if !IsLocal(reference, host) {
-				if i == 0 && t.pushed {
+			if !IsLocal(reference, host) || fields.TextAt(item, "image") == "" {
+				if i == 0 && t.pushed && reference != "" {
 					t.pushed, t.elsewhere = false, reference
 				}
 				continue
@@ -67,7 +73,7 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 				return imagePlan{}, imageUnreadable(name, reference, err)
 			}
 			t.digests = append(t.digests, d)
-			image := p.add(d, reference)
+			image := p.add(d, reference, followed)
 			if i == 0 {
 				image.currentOf = append(image.currentOf, name)
 			}
@@ -89,32 +95,46 @@ func isPushed(from fields.Map, namespace string) bool {
 	return fields.TextAt(from, "kind") == "ImageStreamImage" && (of == "" || of == namespace)
 }
 
-// add plans an image, unless it is planned.
-func (p *imagePlan) add(d digest.Digest, reference string) *plannedImage {
+// followedRepository returns the repository, NAMESPACE/NAME, of the stream that a
+// tag with that source follows, or "". OpenShift lets a tag follow a stream of
+// another namespace only if the user who wrote it may pull from there.
+func followedRepository(from fields.Map, namespace string) string {
+	name := fields.TextAt(from, "name")
+	switch fields.TextAt(from, "kind") {
+	case "ImageStreamTag":
+		name, _, _ = strings.Cut(name, ":")
+	case "ImageStreamImage":
+		name, _, _ = strings.Cut(name, "@")
+	default:
+		return ""
+	}
+	if name == "" {
+		return ""
+	}
+	return cmp.Or(fields.TextAt(from, "namespace"), namespace) + "/" + name
+}
+
+// add plans an image, unless it is planned. The reference is the text of whoever
+// wrote the stream, so that its repository is read from only if it is the
+// stream's own or a tag of the stream follows it.
+func (p *imagePlan) add(d digest.Digest, reference string, followed map[string]bool) *plannedImage {
 	i := slices.IndexFunc(p.images, func(image plannedImage) bool { return image.digest == d })
 	if i < 0 {
 		i = len(p.images)
 		p.images = append(p.images, plannedImage{digest: d, reference: reference, repositories: []string{p.repository}})
 	}
 	image := &p.images[i]
-	if other := RepositoryOf(reference); other != "" && !slices.Contains(image.repositories, other) {
+	if other := RepositoryOf(reference); followed[other] && !slices.Contains(image.repositories, other) {
 		image.repositories = append(image.repositories, other)
 	}
 	return image
 }
 
-// imageDigest returns the digest of an item of a tag.
+// imageDigest returns the digest of an item of a tag. It is what the API says of
+// the image: the reference of the item may be any text of a user.
 func imageDigest(item fields.Map) (digest.Digest, error) {
 	d := digest.Digest(fields.TextAt(item, "image"))
-	err := d.Validate()
-	if err == nil {
-		return d, nil
-	}
-	if _, referenced, ok := strings.Cut(fields.TextAt(item, "dockerImageReference"), "@"); ok {
-		d = digest.Digest(referenced)
-		err = d.Validate()
-	}
-	if err != nil {
+	if err := d.Validate(); err != nil {
 		return "", fmt.Errorf("digest %q: %w", d, err)
 	}
 	return d, nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields/fieldstest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
@@ -97,8 +98,15 @@ func TestPlan(t *testing.T) {
 			tagText("latest", "a:shop/app") + ", " + tagText("v1", "a:shop/app"), "a<shop/app>!latest,v1 latest=a v1=a+"},
 		{"alias of another namespace", "{name: v1, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
 			tagText("v1", "a:tools/base"), "a<shop/app,tools/base>!v1 v1=a"},
+		{"alias of another stream", "{name: v1, from: {kind: ImageStreamTag, name: 'base:v1'}}",
+			tagText("v1", "a:shop/base"), "a<shop/app,shop/base>!v1 v1=a"},
+		{"reference that no tag follows", "{name: v1}", tagText("v1", "a:victim/app"), "a<shop/app>!v1 v1=a+"},
+		{"reference of a user", "{name: v1, reference: true, from: {kind: DockerImage, name: 'reg:5000/victim/app'}}",
+			"{tag: v1, items: [{image: '', dockerImageReference: reg:5000/victim/app@a}]}", ""},
+		{"reference of a user over what was pushed", "{name: v1, reference: true, from: {kind: DockerImage, name: 'reg:5000/victim/app'}}",
+			"{tag: v1, items: [{dockerImageReference: reg:5000/victim/app@a}, {image: b, dockerImageReference: reg:5000/shop/app@b}]}", "b<shop/app> v1=b"},
 		{"image of its own namespace", "{name: v1, from: {kind: ImageStreamImage, name: 'app@x'}}, {name: v2, from: {kind: ImageStreamImage, name: 'app@x', namespace: shop}}",
-			tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:shop/other"), "a<shop/app,shop/other>!v1,v2 v1=a+ v2=a+"},
+			tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:shop/other"), "a<shop/app>!v1,v2 v1=a+ v2=a+"},
 		{"image of another namespace", "{name: v1, from: {kind: ImageStreamImage, name: 'app@x', namespace: tools}}",
 			tagText("v1", "a:shop/app"), "a<shop/app>!v1 v1=a"},
 		{"imported over what was pushed", "{name: v1, from: {kind: DockerImage, name: quay.io/x}}",
@@ -106,11 +114,11 @@ func TestPlan(t *testing.T) {
 		{"pushed tag, now elsewhere", "{name: v1}", tagText("v1", "b:quay.io/x", "a:shop/app"),
 			"a<shop/app> v1=a?quay.io/x@" + digestOf("b").String()},
 		{"pushed over what was imported", "{name: v1}", tagText("v1", "b:shop/app", "a:quay.io/x"), "b<shop/app>!v1 v1=b+"},
-		{"references in two repositories", "", tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:tools/base"),
+		{"references in two repositories", "{name: v3, from: {kind: ImageStreamImage, name: 'base@x', namespace: tools}}", tagText("v1", "a:shop/app") + ", " + tagText("v2", "a:tools/base"),
 			"a<shop/app,tools/base>!v1,v2 v1=a+ v2=a+"},
 		{"a host that begins the same", "", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:50001/shop/app@a'}]}", ""},
-		{"digest only in the reference", "", "{tag: v1, items: [{dockerImageReference: reg:5000/shop/app@a}]}", "a<shop/app>!v1 v1=a+"},
-		{"reference by a tag", "", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:5000/tools/base:v3'}]}", "a<shop/app,tools/base>!v1 v1=a+"},
+		{"digest only in the reference", "", "{tag: v1, items: [{dockerImageReference: reg:5000/shop/app@a}]}", ""},
+		{"reference by a tag", "{name: v3, from: {kind: ImageStreamTag, name: 'base:v3', namespace: tools}}", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:5000/tools/base:v3'}]}", "a<shop/app,tools/base>!v1 v1=a+"},
 		{"odd fields", "7, {name: [], from: 1}", "7, {tag: 1, items: {}}, {tag: v1, items: [null, {image: 1, dockerImageReference: []}]}", ""},
 	} {
 		p, err := planImages(fieldstest.Object(t, streamText(c.spec, c.status)), "reg:5000")
@@ -119,7 +127,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	for what, item := range map[string]string{
-		"no digest":  "{dockerImageReference: reg:5000/shop/app}",
+		"no digest":  "{image: app, dockerImageReference: reg:5000/shop/app}",
 		"odd digest": "{image: 'sha256:aa', dockerImageReference: 'reg:5000/shop/app@sha256:aa'}",
 	} {
 		_, err := planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
@@ -269,7 +277,7 @@ spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
 	const own = `{name: own, from: {kind: ImageStreamTag, name: "app:v1", namespace: copy}},
   `
 	const tail = `{name: ext, from: {kind: DockerImage, name: quay.io/x}, importPolicy: {scheduled: true}}, 7]}}`
-	stream := newStream(r, item, p)
+	stream := newStream(r, item, item, p)
 	fieldstest.Equal(t, "new", stream, fieldstest.Object(t, head+`{name: base, from: {kind: ImageStreamTag, name: "base:v1", namespace: tools2}},
   `+own+`{name: pinned, from: {kind: ImageStreamImage, name: "base@x", namespace: tools2}},
   `+tail))
@@ -281,7 +289,7 @@ spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
 	if removed := withoutForeignTags(stream); removed != nil {
 		t.Errorf("removed again: %v", removed)
 	}
-	empty := newStream(r, fieldstest.Object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), imagePlan{})
+	empty := newStream(r, fieldstest.Object(t, "{kind: ImageStream, metadata: {name: app, namespace: shop}}"), &unstructured.Unstructured{}, imagePlan{})
 	if empty.Object["spec"] != nil || fields.Label(empty, velero.RestoreLabel) != "r" {
 		t.Errorf("of nothing: %v", empty)
 	}

@@ -61,3 +61,12 @@ func (s Summary) rewrite(stream *unstructured.Unstructured, host string) {
 		}
 	}
 }
+
+// RemoveBookkeeping removes what a backup has noted in a stream. It is of no use
+// to any other backup, and would let the deletion of one touch the images of the
+// other: no stream takes it along into the cluster or into the next backup. The
+// stamps stay, as they do on every restored object.
+func RemoveBookkeeping(stream *unstructured.Unstructured) {
+	fields.RemoveAnnotation(stream, api.MigrationRegistryKey)
+	fields.RemoveAnnotation(stream, api.ImageCopyKey)
+}
