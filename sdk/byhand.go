@@ -8,7 +8,7 @@ import (
 
 // Configured is an optional ability of an ObjectStore or VolumeSnapshotter: it
 // tells which configuration keys it takes. `PLUGIN config` prints them. It is
-// called on an instance that has seen no Init.
+// called on a value that has seen no Init.
 type Configured interface {
 	ConfigKeys() config.Keys
 }
@@ -17,11 +17,15 @@ type Configured interface {
 // steps between a configuration and a working connection. `PLUGIN check` runs
 // them in order and stops at the first that fails; for an ObjectStore it then
 // lists, puts, gets and deletes through the interface itself.
-//
-// It is called on an instance that has seen no Init. An error says that config
-// itself is wrong.
 type Checked interface {
-	Checks(config map[string]string) ([]Check, error)
+	// Checks is called on a value that has seen no Init. An error says that
+	// in.Config itself is wrong.
+	Checks(ctx context.Context, in ChecksInput) ([]Check, error)
+}
+
+// ChecksInput is what Checked.Checks works on.
+type ChecksInput struct {
+	Config map[string]string // what Init would get
 }
 
 // Check is one step on the way to a working connection.

@@ -32,7 +32,7 @@ const usage = `%[1]s is a plugin of the Velero server, which starts it. By hand:
 // command is one that a plugin adds to those of every plugin.
 type command struct {
 	name, about string
-	run         func(ctx context.Context, args []string) error
+	run         func(context.Context, CommandInput) error
 }
 
 // Exit codes of the command line.
@@ -50,6 +50,7 @@ func (p *Plugin) byHand(args []string, in io.Reader, out, errOut io.Writer) int 
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer p.close()
 	var err error
 	switch command {
 	case "version", "--version":
@@ -72,7 +73,7 @@ func (p *Plugin) byHand(args []string, in io.Reader, out, errOut io.Writer) int 
 			p.printUsage(errOut)
 			return exitUsage
 		}
-		err = own.run(ctx, args)
+		err = own.run(ctx, CommandInput{Args: args, Host: p.hostByHand(errOut), Stdin: in, Stdout: out, Stderr: errOut})
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -127,9 +128,10 @@ func (p *Plugin) printConfig(args []string, out, errOut io.Writer) (err error) {
 		return usageError(err.Error())
 	}
 	printed := 0
-	print := func(kind, name string, store any) {
+	print := func(kind, name string, store any, constructErr error) {
 		c, ok := store.(Configured)
-		if !ok {
+		if constructErr != nil || !ok {
+			err = errors.Join(err, constructErr)
 			return
 		}
 		if printed++; printed > 1 {
@@ -143,10 +145,12 @@ func (p *Plugin) printConfig(args []string, out, errOut io.Writer) (err error) {
 		err = errors.Join(err, c.ConfigKeys().WriteText(out))
 	}
 	for _, name := range p.objectStores.names() {
-		print(location.BackupStorage, name, p.objectStores[name]())
+		store, err := p.objectStores.find(name)
+		print(location.BackupStorage, name, store, err)
 	}
 	for _, name := range p.volumeSnapshotters.names() {
-		print(location.VolumeSnapshot, name, p.volumeSnapshotters[name]())
+		snapshotter, err := p.volumeSnapshotters.find(name)
+		print(location.VolumeSnapshot, name, snapshotter, err)
 	}
 	if printed == 0 && !*markdown {
 		fmt.Fprintf(out, "%s has no configuration\n", p.name)
@@ -187,7 +191,7 @@ func (p *Plugin) check(ctx context.Context, args []string, in io.Reader, out, er
 	if err != nil {
 		return err
 	}
-	steps, err := p.checks(l, config)
+	steps, err := p.checks(ctx, l, config)
 	fmt.Fprintf(out, "%s %s, provider %s\n", l.Kind, l.Name, l.PluginName())
 	if err != nil {
 		fmt.Fprintf(out, "  FAIL  %-12s %v\n", "config", err)
@@ -246,20 +250,26 @@ func initConfig(l *location.Location, credentials, bundle string) (map[string]st
 
 // checks returns the steps for a location: the plugin's own, then the use of
 // the store through its interface.
-func (p *Plugin) checks(l *location.Location, config map[string]string) ([]Check, error) {
+func (p *Plugin) checks(ctx context.Context, l *location.Location, config map[string]string) ([]Check, error) {
 	if l.Kind == location.VolumeSnapshot {
-		snapshotter, err := p.volumeSnapshotters.find(l.PluginName())
-		if err != nil {
+		if p.volumeSnapshotters[l.PluginName()] == nil {
 			return nil, p.wrongProvider(l, p.volumeSnapshotters.names())
 		}
-		steps, err := ownChecks(snapshotter, config)
+		snapshotter, err := p.volumeSnapshotters.find(l.PluginName())
+		if err != nil {
+			return nil, err
+		}
+		steps, err := ownChecks(ctx, snapshotter, config)
 		return append(steps, initCheck(snapshotter, config)), err
+	}
+	if p.objectStores[l.PluginName()] == nil {
+		return nil, p.wrongProvider(l, p.objectStores.names())
 	}
 	store, err := p.objectStores.find(l.PluginName())
 	if err != nil {
-		return nil, p.wrongProvider(l, p.objectStores.names())
+		return nil, err
 	}
-	steps, err := ownChecks(store, config)
+	steps, err := ownChecks(ctx, store, config)
 	steps = append(steps, initCheck(store, config))
 	return append(steps, storeChecks(store, l)...), err
 }
@@ -268,16 +278,17 @@ func (p *Plugin) wrongProvider(l *location.Location, have []string) error {
 	return fmt.Errorf("%s has no plugin for provider %s of a %s; it has %q", p.name, l.PluginName(), l.Kind, have)
 }
 
-func ownChecks(store any, config map[string]string) ([]Check, error) {
+func ownChecks(ctx context.Context, store any, config map[string]string) ([]Check, error) {
 	if c, ok := store.(Checked); ok {
-		return c.Checks(config)
+		return c.Checks(ctx, ChecksInput{Config: config})
 	}
 	return nil, nil
 }
 
 func initCheck(store initializer, config map[string]string) Check {
 	return Check{"init", func(ctx context.Context) (string, error) {
-		return "the plugin accepts the configuration", store.Init(ctx, config)
+		_, err := store.Init(ctx, InitInput{Config: config})
+		return "the plugin accepts the configuration", err
 	}}
 }
 
@@ -297,8 +308,8 @@ func storeChecks(store ObjectStore, l *location.Location) []Check {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 		defer cancel()
-		if rerr := store.DeleteObject(ctx, l.Bucket, key); rerr != nil {
-			return errors.Join(err, fmt.Errorf("%s was left behind: %w", key, rerr))
+		if _, deleteErr := store.DeleteObject(ctx, DeleteObjectInput{Bucket: l.Bucket, Key: key}); deleteErr != nil {
+			return errors.Join(err, fmt.Errorf("%s was left behind: %w", key, deleteErr))
 		}
 		return err
 	}
@@ -307,21 +318,22 @@ func storeChecks(store ObjectStore, l *location.Location) []Check {
 			return list(ctx, store, l.Bucket, root)
 		}},
 		{"put", func(ctx context.Context) (string, error) {
-			return key, store.PutObject(ctx, l.Bucket, key, bytes.NewReader(content))
+			_, err := store.PutObject(ctx, PutObjectInput{Bucket: l.Bucket, Key: key, Body: bytes.NewReader(content)})
+			return key, err
 		}},
 		{"get", func(ctx context.Context) (string, error) {
 			return fmt.Sprintf("%d bytes, as written", len(content)), orRemove(compare(ctx, store, l.Bucket, key, content))
 		}},
 		{"sign", func(ctx context.Context) (string, error) {
-			_, err := store.CreateSignedURL(ctx, l.Bucket, key, time.Minute)
+			_, err := store.CreateSignedURL(ctx, CreateSignedURLInput{Bucket: l.Bucket, Key: key, TTL: time.Minute})
 			return "download URLs can be signed", orRemove(err)
 		}},
 		{"delete", func(ctx context.Context) (string, error) {
-			if err := store.DeleteObject(ctx, l.Bucket, key); err != nil {
+			if _, err := store.DeleteObject(ctx, DeleteObjectInput{Bucket: l.Bucket, Key: key}); err != nil {
 				return "", err
 			}
-			exists, err := store.ObjectExists(ctx, l.Bucket, key)
-			if exists {
+			result, err := store.ObjectExists(ctx, ObjectExistsInput{Bucket: l.Bucket, Key: key})
+			if result.Exists {
 				err = fmt.Errorf("%s is still there after it was deleted", key)
 			}
 			return key + " is gone", err
@@ -332,10 +344,11 @@ func storeChecks(store ObjectStore, l *location.Location) []Check {
 // list reports the folders of a location. Velero refuses a location with
 // folders that it does not know.
 func list(ctx context.Context, store ObjectStore, bucket, root string) (string, error) {
-	folders, err := store.ListCommonPrefixes(ctx, bucket, root, "/")
+	result, err := store.ListCommonPrefixes(ctx, ListCommonPrefixesInput{Bucket: bucket, Prefix: root, Delimiter: "/"})
 	if err != nil {
 		return "", err
 	}
+	folders := result.Prefixes
 	var foreign []string
 	for _, folder := range folders {
 		switch folder[len(root):] {
@@ -351,12 +364,12 @@ func list(ctx context.Context, store ObjectStore, bucket, root string) (string, 
 }
 
 func compare(ctx context.Context, store ObjectStore, bucket, key string, want []byte) error {
-	object, err := store.GetObject(ctx, bucket, key)
+	object, err := store.GetObject(ctx, GetObjectInput{Bucket: bucket, Key: key})
 	if err != nil {
 		return err
 	}
-	defer object.Close()
-	got, err := io.ReadAll(object)
+	defer object.Body.Close()
+	got, err := io.ReadAll(object.Body)
 	if err == nil && !bytes.Equal(got, want) {
 		err = fmt.Errorf("%s came back with other bytes than were written", key)
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 )
@@ -26,52 +24,52 @@ type heap struct {
 	closed   int
 }
 
-func (h *heap) Init(_ context.Context, config map[string]string) error {
+func (h *heap) Init(_ context.Context, in InitInput) (InitResult, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.config = config
+	h.config = in.Config
 	if h.objects == nil {
 		h.objects = map[string]string{}
 	}
-	return h.failWith["Init"]
+	return InitResult{}, h.failWith["Init"]
 }
 
-func (h *heap) PutObject(_ context.Context, bucket, key string, body io.Reader) error {
-	data, err := io.ReadAll(body)
+func (h *heap) PutObject(_ context.Context, in PutObjectInput) (PutObjectResult, error) {
+	data, err := io.ReadAll(in.Body)
 	if err != nil {
-		return err
+		return PutObjectResult{}, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.objects[bucket+"/"+key] = string(data)
-	return h.failWith["PutObject"]
+	h.objects[in.Bucket+"/"+in.Key] = string(data)
+	return PutObjectResult{}, h.failWith["PutObject"]
 }
 
-func (h *heap) ObjectExists(_ context.Context, bucket, key string) (bool, error) {
+func (h *heap) ObjectExists(_ context.Context, in ObjectExistsInput) (ObjectExistsResult, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, ok := h.objects[bucket+"/"+key]
-	return ok, h.failWith["ObjectExists"]
+	_, ok := h.objects[in.Bucket+"/"+in.Key]
+	return ObjectExistsResult{Exists: ok}, h.failWith["ObjectExists"]
 }
 
-func (h *heap) GetObject(_ context.Context, bucket, key string) (io.ReadCloser, error) {
+func (h *heap) GetObject(_ context.Context, in GetObjectInput) (GetObjectResult, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	data, ok := h.objects[bucket+"/"+key]
+	data, ok := h.objects[in.Bucket+"/"+in.Key]
 	if !ok {
-		return nil, fmt.Errorf("no object %s", key)
+		return GetObjectResult{}, fmt.Errorf("no object %s", in.Key)
 	}
-	return io.NopCloser(strings.NewReader(data)), h.failWith["GetObject"]
+	return GetObjectResult{Body: io.NopCloser(strings.NewReader(data))}, h.failWith["GetObject"]
 }
 
-func (h *heap) ListCommonPrefixes(_ context.Context, bucket, prefix, delimiter string) ([]string, error) {
+func (h *heap) ListCommonPrefixes(_ context.Context, in ListCommonPrefixesInput) (ListCommonPrefixesResult, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	found := map[string]bool{}
 	for name := range h.objects {
-		if rest, ok := strings.CutPrefix(name, bucket+"/"+prefix); ok {
-			if folder, _, ok := strings.Cut(rest, delimiter); ok {
-				found[prefix+folder+delimiter] = true
+		if rest, ok := strings.CutPrefix(name, in.Bucket+"/"+in.Prefix); ok {
+			if folder, _, ok := strings.Cut(rest, in.Delimiter); ok {
+				found[in.Prefix+folder+in.Delimiter] = true
 			}
 		}
 	}
@@ -79,30 +77,30 @@ func (h *heap) ListCommonPrefixes(_ context.Context, bucket, prefix, delimiter s
 	for p := range found {
 		prefixes = append(prefixes, p)
 	}
-	return prefixes, h.failWith["ListCommonPrefixes"]
+	return ListCommonPrefixesResult{Prefixes: prefixes}, h.failWith["ListCommonPrefixes"]
 }
 
-func (h *heap) ListObjects(context.Context, string, string) ([]string, error) {
-	return nil, h.failWith["ListObjects"]
+func (h *heap) ListObjects(context.Context, ListObjectsInput) (ListObjectsResult, error) {
+	return ListObjectsResult{}, h.failWith["ListObjects"]
 }
 
-func (h *heap) DeleteObject(_ context.Context, bucket, key string) error {
+func (h *heap) DeleteObject(_ context.Context, in DeleteObjectInput) (DeleteObjectResult, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.objects, bucket+"/"+key)
-	return h.failWith["DeleteObject"]
+	delete(h.objects, in.Bucket+"/"+in.Key)
+	return DeleteObjectResult{}, h.failWith["DeleteObject"]
 }
 
-func (h *heap) CreateSignedURL(context.Context, string, string, time.Duration) (string, error) {
-	return "http://127.0.0.1/", h.failWith["CreateSignedURL"]
+func (h *heap) CreateSignedURL(context.Context, CreateSignedURLInput) (CreateSignedURLResult, error) {
+	return CreateSignedURLResult{URL: "http://127.0.0.1/"}, h.failWith["CreateSignedURL"]
 }
 
 func (h *heap) ConfigKeys() config.Keys {
 	return config.Keys{config.String("region", "signing region")}
 }
 
-func (h *heap) Checks(c map[string]string) ([]Check, error) {
-	return []Check{{"region", func(context.Context) (string, error) { return c["region"], h.failWith["region"] }}}, h.failWith["Checks"]
+func (h *heap) Checks(_ context.Context, in ChecksInput) ([]Check, error) {
+	return []Check{{"region", func(context.Context) (string, error) { return in.Config["region"], h.failWith["region"] }}}, h.failWith["Checks"]
 }
 
 func (h *heap) Close() error {
@@ -114,7 +112,7 @@ func (h *heap) Close() error {
 func run(t *testing.T, h *heap, stdin string, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	p := New("velero-plugin-for-test", "v1.2.3")
-	p.ObjectStore("velero.io/test", func(*slog.Logger) ObjectStore { return h })
+	p.ObjectStore("velero.io/test", constant[ObjectStore](h))
 	var o, e bytes.Buffer
 	code = p.byHand(args, strings.NewReader(stdin), &o, &e)
 	return code, o.String(), e.String()
@@ -165,11 +163,11 @@ func TestOwnCommand(t *testing.T) {
 	var got []string
 	boom := errors.New("boom")
 	p := New("velero-plugin-for-test", "v1")
-	p.Command("serve", "serve files", func(ctx context.Context, args []string) error {
-		got = args
+	p.Command("serve", "serve files", func(_ context.Context, in CommandInput) error {
+		got = in.Args
 		return boom
 	})
-	p.Command("version", "not the SDK's", func(context.Context, []string) error { panic("it hides the SDK's") })
+	p.Command("version", "not the SDK's", func(context.Context, CommandInput) error { panic("it hides the SDK's") })
 	call := func(args ...string) (code int, out, errOut string) {
 		var o, e bytes.Buffer
 		code = p.byHand(args, strings.NewReader(""), &o, &e)

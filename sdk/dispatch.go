@@ -40,10 +40,10 @@ func (p *Plugin) services(s *server.Server) []grpc.ServiceDesc {
 		{ServiceName: "generated.VolumeSnapshotter", Methods: []grpc.MethodDesc{
 			method(s, p.volumeSnapshotters, "Init", initStore[VolumeSnapshotter]),
 			method(s, p.volumeSnapshotters, "CreateVolumeFromSnapshot", createVolume),
-			method(s, p.volumeSnapshotters, "GetVolumeInfo", getVolumeInfo),
+			method(s, p.volumeSnapshotters, "GetVolumeInfo", volumeInfo),
 			method(s, p.volumeSnapshotters, "CreateSnapshot", createSnapshot),
 			method(s, p.volumeSnapshotters, "DeleteSnapshot", deleteSnapshot),
-			method(s, p.volumeSnapshotters, "GetVolumeID", getVolumeID),
+			method(s, p.volumeSnapshotters, "GetVolumeID", volumeID),
 			method(s, p.volumeSnapshotters, "SetVolumeID", setVolumeID),
 		}},
 		{ServiceName: "generated.BackupItemAction", Methods: []grpc.MethodDesc{
@@ -121,6 +121,9 @@ const (
 // arguments of plugins, so the arguments tell.
 func (p *Plugin) list(context.Context, *abi.Empty) (*abi.ListPluginsResponse, error) {
 	p.announced.Do(func() { p.log.Info("plugin binary", "binary", p.name, "version", p.version, "commit", revision()) })
+	if err := p.constructAll(); err != nil {
+		return nil, err
+	}
 	var out abi.ListPluginsResponse
 	add := func(kind, name string) {
 		out.Plugins = append(out.Plugins, &abi.PluginIdentifier{Command: os.Args[0], Kind: kind, Name: name})
@@ -132,14 +135,14 @@ func (p *Plugin) list(context.Context, *abi.Empty) (*abi.ListPluginsResponse, er
 		add(kindVolumeSnapshotter, name)
 	}
 	for _, name := range p.backupItemActions.names() {
-		if _, ok := p.backupItemActions[name]().(BackupOperations); ok {
+		if action, err := p.backupItemActions.find(name); err != nil || needsBackupV2(action) {
 			add(kindBackupItemActionV2, name)
 		} else {
 			add(kindBackupItemAction, name)
 		}
 	}
 	for _, name := range p.restoreItemActions.names() {
-		if needsRestoreV2(p.restoreItemActions[name]()) {
+		if action, err := p.restoreItemActions.find(name); err != nil || needsRestoreV2(action) {
 			add(kindRestoreItemActionV2, name)
 		} else {
 			add(kindRestoreItemAction, name)
@@ -159,6 +162,42 @@ func (p *Plugin) list(context.Context, *abi.Empty) (*abi.ListPluginsResponse, er
 	return &out, nil
 }
 
+// constructAll constructs every implementation when the server starts, so that
+// it does not start with a plugin whose abilities it would not see.
+//
+// Other errors of constructors may pass and are only logged: the call that needs
+// the value tries again. Until then nobody knows which abilities an action has,
+// so it is listed under version 2, which loses none.
+func (p *Plugin) constructAll() error {
+	var problems []error
+	try := func(err error) {
+		if errors.As(err, new(abilityError)) {
+			problems = append(problems, err)
+		} else if err != nil {
+			p.log.Error("an implementation cannot be constructed yet", "error", err)
+		}
+	}
+	constructEach(p.objectStores, try)
+	constructEach(p.volumeSnapshotters, try)
+	constructEach(p.backupItemActions, try)
+	constructEach(p.restoreItemActions, try)
+	constructEach(p.deleteItemActions, try)
+	constructEach(p.itemBlockActions, try)
+	return errors.Join(problems...)
+}
+
+func constructEach[T any](r registry[T], report func(error)) {
+	for _, name := range r.names() {
+		_, err := r.find(name)
+		report(err)
+	}
+}
+
+func needsBackupV2(action BackupItemAction) bool {
+	_, operations := action.(BackupOperations)
+	return operations
+}
+
 func needsRestoreV2(action RestoreItemAction) bool {
 	_, operations := action.(RestoreOperations)
 	_, readiness := action.(ItemsReadiness)
@@ -166,7 +205,7 @@ func needsRestoreV2(action RestoreItemAction) bool {
 }
 
 type initializer interface {
-	Init(context.Context, map[string]string) error
+	Init(context.Context, InitInput) (InitResult, error)
 }
 
 func initStore[T initializer](ctx context.Context, t T, r *abi.InitRequest) (*abi.Empty, error) {
@@ -174,7 +213,8 @@ func initStore[T initializer](ctx context.Context, t T, r *abi.InitRequest) (*ab
 	if config == nil {
 		config = map[string]string{}
 	}
-	return &abi.Empty{}, t.Init(ctx, config)
+	_, err := t.Init(ctx, InitInput{Config: config})
+	return &abi.Empty{}, err
 }
 
 func (p *Plugin) putObject(ctx context.Context, first *server.Chunk, body io.Reader) error {
@@ -182,7 +222,8 @@ func (p *Plugin) putObject(ctx context.Context, first *server.Chunk, body io.Rea
 	if err != nil {
 		return err
 	}
-	return store.PutObject(ctx, first.Bucket, first.Key, body)
+	_, err = store.PutObject(ctx, PutObjectInput{Bucket: first.Bucket, Key: first.Key, Body: body})
+	return err
 }
 
 func (p *Plugin) getObject(ctx context.Context, r *abi.ObjectRequest) (io.ReadCloser, error) {
@@ -190,59 +231,67 @@ func (p *Plugin) getObject(ctx context.Context, r *abi.ObjectRequest) (io.ReadCl
 	if err != nil {
 		return nil, err
 	}
-	return store.GetObject(ctx, r.GetBucket(), r.GetKey())
+	result, err := store.GetObject(ctx, GetObjectInput{Bucket: r.GetBucket(), Key: r.GetKey()})
+	if err == nil && result.Body == nil {
+		err = fmt.Errorf("%s has returned neither the body of object %s nor an error", r.GetPlugin(), r.GetKey())
+	}
+	return result.Body, err
 }
 
 func objectExists(ctx context.Context, store ObjectStore, r *abi.ObjectRequest) (*abi.ObjectExistsResponse, error) {
-	exists, err := store.ObjectExists(ctx, r.GetBucket(), r.GetKey())
-	return &abi.ObjectExistsResponse{Exists: exists}, err
+	result, err := store.ObjectExists(ctx, ObjectExistsInput{Bucket: r.GetBucket(), Key: r.GetKey()})
+	return &abi.ObjectExistsResponse{Exists: result.Exists}, err
 }
 
 func listCommonPrefixes(ctx context.Context, store ObjectStore, r *abi.ListCommonPrefixesRequest) (*abi.ListCommonPrefixesResponse, error) {
-	prefixes, err := store.ListCommonPrefixes(ctx, r.GetBucket(), r.GetPrefix(), r.GetDelimiter())
-	return &abi.ListCommonPrefixesResponse{Prefixes: prefixes}, err
+	result, err := store.ListCommonPrefixes(ctx, ListCommonPrefixesInput{Bucket: r.GetBucket(), Prefix: r.GetPrefix(), Delimiter: r.GetDelimiter()})
+	return &abi.ListCommonPrefixesResponse{Prefixes: result.Prefixes}, err
 }
 
 func listObjects(ctx context.Context, store ObjectStore, r *abi.ListObjectsRequest) (*abi.ListObjectsResponse, error) {
-	keys, err := store.ListObjects(ctx, r.GetBucket(), r.GetPrefix())
-	return &abi.ListObjectsResponse{Keys: keys}, err
+	result, err := store.ListObjects(ctx, ListObjectsInput{Bucket: r.GetBucket(), Prefix: r.GetPrefix()})
+	return &abi.ListObjectsResponse{Keys: result.Keys}, err
 }
 
 func deleteObject(ctx context.Context, store ObjectStore, r *abi.ObjectRequest) (*abi.Empty, error) {
-	return &abi.Empty{}, store.DeleteObject(ctx, r.GetBucket(), r.GetKey())
+	_, err := store.DeleteObject(ctx, DeleteObjectInput{Bucket: r.GetBucket(), Key: r.GetKey()})
+	return &abi.Empty{}, err
 }
 
 func createSignedURL(ctx context.Context, store ObjectStore, r *abi.CreateSignedURLRequest) (*abi.CreateSignedURLResponse, error) {
-	url, err := store.CreateSignedURL(ctx, r.GetBucket(), r.GetKey(), time.Duration(r.GetTtl()))
-	return &abi.CreateSignedURLResponse{Url: url}, err
+	result, err := store.CreateSignedURL(ctx, CreateSignedURLInput{Bucket: r.GetBucket(), Key: r.GetKey(), TTL: time.Duration(r.GetTtl())})
+	return &abi.CreateSignedURLResponse{Url: result.URL}, err
 }
 
 func createVolume(ctx context.Context, v VolumeSnapshotter, r *abi.CreateVolumeRequest) (*abi.CreateVolumeResponse, error) {
-	id, err := v.CreateVolumeFromSnapshot(ctx, r.GetSnapshotId(), r.GetVolumeType(), r.GetVolumeAz(), r.GetIops())
-	return &abi.CreateVolumeResponse{VolumeId: id}, err
+	result, err := v.CreateVolume(ctx, CreateVolumeInput{
+		SnapshotID: r.GetSnapshotId(), VolumeType: r.GetVolumeType(), Zone: r.GetVolumeAz(), IOPS: r.GetIops(),
+	})
+	return &abi.CreateVolumeResponse{VolumeId: result.VolumeID}, err
 }
 
-func getVolumeInfo(ctx context.Context, v VolumeSnapshotter, r *abi.GetVolumeInfoRequest) (*abi.GetVolumeInfoResponse, error) {
-	volumeType, iops, err := v.GetVolumeInfo(ctx, r.GetVolumeId(), r.GetVolumeAz())
-	return &abi.GetVolumeInfoResponse{VolumeType: volumeType, Iops: iops}, err
+func volumeInfo(ctx context.Context, v VolumeSnapshotter, r *abi.GetVolumeInfoRequest) (*abi.GetVolumeInfoResponse, error) {
+	result, err := v.VolumeInfo(ctx, VolumeInfoInput{VolumeID: r.GetVolumeId(), Zone: r.GetVolumeAz()})
+	return &abi.GetVolumeInfoResponse{VolumeType: result.VolumeType, Iops: result.IOPS}, err
 }
 
 func createSnapshot(ctx context.Context, v VolumeSnapshotter, r *abi.CreateSnapshotRequest) (*abi.CreateSnapshotResponse, error) {
-	id, err := v.CreateSnapshot(ctx, r.GetVolumeId(), r.GetVolumeAz(), r.GetTags())
-	return &abi.CreateSnapshotResponse{SnapshotId: id}, err
+	result, err := v.CreateSnapshot(ctx, CreateSnapshotInput{VolumeID: r.GetVolumeId(), Zone: r.GetVolumeAz(), Tags: r.GetTags()})
+	return &abi.CreateSnapshotResponse{SnapshotId: result.SnapshotID}, err
 }
 
 func deleteSnapshot(ctx context.Context, v VolumeSnapshotter, r *abi.DeleteSnapshotRequest) (*abi.Empty, error) {
-	return &abi.Empty{}, v.DeleteSnapshot(ctx, r.GetSnapshotId())
+	_, err := v.DeleteSnapshot(ctx, DeleteSnapshotInput{SnapshotID: r.GetSnapshotId()})
+	return &abi.Empty{}, err
 }
 
-func getVolumeID(ctx context.Context, v VolumeSnapshotter, r *abi.GetVolumeIDRequest) (*abi.GetVolumeIDResponse, error) {
+func volumeID(ctx context.Context, v VolumeSnapshotter, r *abi.GetVolumeIDRequest) (*abi.GetVolumeIDResponse, error) {
 	pv, err := item.Decode(r.GetPersistentVolume())
 	if err != nil {
 		return nil, fmt.Errorf("the persistent volume that Velero sent: %w", err)
 	}
-	id, err := v.GetVolumeID(ctx, pv)
-	return &abi.GetVolumeIDResponse{VolumeId: id}, err
+	result, err := v.VolumeID(ctx, VolumeIDInput{PersistentVolume: pv})
+	return &abi.GetVolumeIDResponse{VolumeId: result.VolumeID}, err
 }
 
 func setVolumeID(ctx context.Context, v VolumeSnapshotter, r *abi.SetVolumeIDRequest) (*abi.SetVolumeIDResponse, error) {
@@ -251,7 +300,7 @@ func setVolumeID(ctx context.Context, v VolumeSnapshotter, r *abi.SetVolumeIDReq
 		return nil, fmt.Errorf("the persistent volume that Velero sent: %w", err)
 	}
 	unchanged := item.NewFingerprint(pv)
-	if err := v.SetVolumeID(ctx, pv, r.GetVolumeId()); err != nil {
+	if _, err := v.SetVolumeID(ctx, SetVolumeIDInput{PersistentVolume: pv, VolumeID: r.GetVolumeId()}); err != nil {
 		return nil, err
 	}
 	raw, err := encode(pv, unchanged, r.GetPersistentVolume())
@@ -259,7 +308,7 @@ func setVolumeID(ctx context.Context, v VolumeSnapshotter, r *abi.SetVolumeIDReq
 }
 
 func appliesTo[T Applier](ctx context.Context, action T, _ *abi.AppliesToRequest) (*abi.AppliesToResponse, error) {
-	selector, err := action.AppliesTo(ctx)
+	selector, err := action.AppliesTo(ctx, AppliesToInput{})
 	return &abi.AppliesToResponse{ResourceSelector: &abi.ResourceSelector{
 		IncludedNamespaces: selector.IncludedNamespaces,
 		ExcludedNamespaces: selector.ExcludedNamespaces,
@@ -270,17 +319,17 @@ func appliesTo[T Applier](ctx context.Context, action T, _ *abi.AppliesToRequest
 }
 
 func (p *Plugin) backupItem(ctx context.Context, action BackupItemAction, r *abi.BackupItemRequest) (*abi.BackupItemResponse, error) {
-	object, err := decode(r.GetItem())
+	object, backup, err := p.itemOfBackup(r)
 	if err != nil {
 		return nil, err
 	}
 	unchanged := item.NewFingerprint(object)
-	result, err := action.Backup(ctx, object, p.backup(r.GetBackup()))
+	result, err := action.Backup(ctx, BackupInput{Item: object, Backup: backup})
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := action.(BackupOperations); !ok && result.OperationID != "" {
-		return nil, fmt.Errorf("%s began the operation %s but cannot tell its progress", r.GetPlugin(), result.OperationID)
+	if err := checkBackup(r.GetPlugin(), needsBackupV2(action), result); err != nil {
+		return nil, err
 	}
 	raw, err := encode(object, unchanged, r.GetItem())
 	return &abi.BackupItemResponse{
@@ -291,8 +340,23 @@ func (p *Plugin) backupItem(ctx context.Context, action BackupItemAction, r *abi
 	}, err
 }
 
+// checkBackup returns an error for a result that Velero would drop a part of.
+func checkBackup(name string, operations bool, result BackupResult) error {
+	switch {
+	case result.OperationID != "" && !operations:
+		return fmt.Errorf("%s has begun the operation %s but is not an sdk.BackupOperations, so Velero could not ask for its progress", name, result.OperationID)
+	case result.OperationID == "" && len(result.PostOperationItems) > 0:
+		return fmt.Errorf("%s has returned PostOperationItems without an OperationID, so Velero would never back them up", name)
+	}
+	return nil
+}
+
 func (p *Plugin) restoreItem(ctx context.Context, action RestoreItemAction, r *abi.RestoreItemRequest) (*abi.RestoreItemResponse, error) {
 	object, err := decode(r.GetItem())
+	if err != nil {
+		return nil, err
+	}
+	restore, err := p.restore(r.GetRestore())
 	if err != nil {
 		return nil, err
 	}
@@ -300,16 +364,16 @@ func (p *Plugin) restoreItem(ctx context.Context, action RestoreItemAction, r *a
 	result, err := action.Restore(ctx, RestoreInput{
 		Item:       object,
 		FromBackup: NewDocument(r.GetItemFromBackup()),
-		Restore:    p.restore(r.GetRestore()),
+		Restore:    restore,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := action.(RestoreOperations); !ok && result.OperationID != "" {
-		return nil, fmt.Errorf("%s began the operation %s but cannot tell its progress", r.GetPlugin(), result.OperationID)
+		return nil, fmt.Errorf("%s has begun the operation %s but is not an sdk.RestoreOperations, so Velero could not ask for its progress", r.GetPlugin(), result.OperationID)
 	}
 	if result.WaitForAdditionalItems && !needsRestoreV2(action) {
-		return nil, fmt.Errorf("%s waits for items but cannot tell when they are ready", r.GetPlugin())
+		return nil, fmt.Errorf("%s waits for additional items but is not an sdk.ItemsReadiness, so Velero would not wait", r.GetPlugin())
 	}
 	raw, err := encode(object, unchanged, r.GetItem())
 	out := &abi.RestoreItemResponse{
@@ -326,20 +390,21 @@ func (p *Plugin) restoreItem(ctx context.Context, action RestoreItemAction, r *a
 }
 
 func (p *Plugin) deleteItem(ctx context.Context, action DeleteItemAction, r *abi.BackupItemRequest) (*abi.Empty, error) {
-	object, err := decode(r.GetItem())
+	object, backup, err := p.itemOfBackup(r)
 	if err != nil {
 		return nil, err
 	}
-	return &abi.Empty{}, action.Delete(ctx, object, p.backup(r.GetBackup()))
+	_, err = action.Delete(ctx, DeleteInput{Item: object, Backup: backup})
+	return &abi.Empty{}, err
 }
 
 func (p *Plugin) relatedItems(ctx context.Context, action ItemBlockAction, r *abi.BackupItemRequest) (*abi.RelatedItemsResponse, error) {
-	object, err := decode(r.GetItem())
+	object, backup, err := p.itemOfBackup(r)
 	if err != nil {
 		return nil, err
 	}
-	related, err := action.RelatedItems(ctx, object, p.backup(r.GetBackup()))
-	return &abi.RelatedItemsResponse{RelatedItems: toIdentifiers(related)}, err
+	result, err := action.RelatedItems(ctx, RelatedItemsInput{Item: object, Backup: backup})
+	return &abi.RelatedItemsResponse{RelatedItems: toIdentifiers(result.Items)}, err
 }
 
 var errNoOperations = errors.New("Plugin does not support asynchronous operations") //nolint:staticcheck // the text of the ABI
@@ -349,10 +414,11 @@ func (p *Plugin) backupProgress(ctx context.Context, action BackupItemAction, r 
 	if !ok {
 		return nil, errNoOperations
 	}
-	if r.GetOperationId() == "" {
-		return nil, invalidOperation("")
+	in, err := p.backupOperation(r)
+	if err != nil {
+		return nil, err
 	}
-	progress, err := operations.BackupProgress(ctx, r.GetOperationId(), p.backup(r.GetOwner()))
+	progress, err := operations.BackupProgress(ctx, in)
 	return toProgress(progress), err
 }
 
@@ -361,7 +427,20 @@ func (p *Plugin) cancelBackup(ctx context.Context, action BackupItemAction, r *a
 	if !ok {
 		return &emptypb.Empty{}, nil
 	}
-	return &emptypb.Empty{}, operations.CancelBackup(ctx, r.GetOperationId(), p.backup(r.GetOwner()))
+	in, err := p.backupOperation(r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = operations.CancelBackup(ctx, in)
+	return &emptypb.Empty{}, err
+}
+
+func (p *Plugin) backupOperation(r *abi.OperationRequest) (BackupOperation, error) {
+	if r.GetOperationId() == "" {
+		return BackupOperation{}, invalidOperation("")
+	}
+	backup, err := p.backup(r.GetOwner())
+	return BackupOperation{ID: r.GetOperationId(), Backup: backup}, err
 }
 
 func (p *Plugin) restoreProgress(ctx context.Context, action RestoreItemAction, r *abi.OperationRequest) (*abi.ProgressResponse, error) {
@@ -369,10 +448,11 @@ func (p *Plugin) restoreProgress(ctx context.Context, action RestoreItemAction, 
 	if !ok {
 		return nil, errNoOperations
 	}
-	if r.GetOperationId() == "" {
-		return nil, invalidOperation("")
+	in, err := p.restoreOperation(r)
+	if err != nil {
+		return nil, err
 	}
-	progress, err := operations.RestoreProgress(ctx, r.GetOperationId(), p.restore(r.GetOwner()))
+	progress, err := operations.RestoreProgress(ctx, in)
 	return toProgress(progress), err
 }
 
@@ -381,7 +461,20 @@ func (p *Plugin) cancelRestore(ctx context.Context, action RestoreItemAction, r 
 	if !ok {
 		return &emptypb.Empty{}, nil
 	}
-	return &emptypb.Empty{}, operations.CancelRestore(ctx, r.GetOperationId(), p.restore(r.GetOwner()))
+	in, err := p.restoreOperation(r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = operations.CancelRestore(ctx, in)
+	return &emptypb.Empty{}, err
+}
+
+func (p *Plugin) restoreOperation(r *abi.OperationRequest) (RestoreOperation, error) {
+	if r.GetOperationId() == "" {
+		return RestoreOperation{}, invalidOperation("")
+	}
+	restore, err := p.restore(r.GetOwner())
+	return RestoreOperation{ID: r.GetOperationId(), Restore: restore}, err
 }
 
 func (p *Plugin) itemsReady(ctx context.Context, action RestoreItemAction, r *abi.ItemsReadyRequest) (*abi.ItemsReadyResponse, error) {
@@ -389,12 +482,33 @@ func (p *Plugin) itemsReady(ctx context.Context, action RestoreItemAction, r *ab
 	if !ok {
 		return &abi.ItemsReadyResponse{Ready: true}, nil
 	}
-	ready, err := readiness.ItemsReady(ctx, fromIdentifiers(r.GetAdditionalItems()), p.restore(r.GetRestore()))
-	return &abi.ItemsReadyResponse{Ready: ready}, err
+	restore, err := p.restore(r.GetRestore())
+	if err != nil {
+		return nil, err
+	}
+	result, err := readiness.ItemsReady(ctx, ItemsReadyInput{Items: fromIdentifiers(r.GetAdditionalItems()), Restore: restore})
+	return &abi.ItemsReadyResponse{Ready: result.Ready}, err
 }
 
-func (p *Plugin) backup(raw []byte) *Backup   { return &Backup{p.documents.get(raw)} }
-func (p *Plugin) restore(raw []byte) *Restore { return &Restore{p.documents.get(raw)} }
+// itemOfBackup returns the item and the Backup of a request.
+func (p *Plugin) itemOfBackup(r *abi.BackupItemRequest) (*unstructured.Unstructured, Backup, error) {
+	object, err := decode(r.GetItem())
+	if err != nil {
+		return nil, Backup{}, err
+	}
+	backup, err := p.backup(r.GetBackup())
+	return object, backup, err
+}
+
+func (p *Plugin) backup(raw []byte) (Backup, error) {
+	b := Backup{resource{p.documents.get(raw)}}
+	return b, b.check("Backup")
+}
+
+func (p *Plugin) restore(raw []byte) (Restore, error) {
+	r := Restore{resource{p.documents.get(raw)}}
+	return r, r.check("Restore")
+}
 
 func invalidOperation(id string) error { return fmt.Errorf("operation ID %s is invalid", id) }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -20,20 +19,20 @@ import (
 // action is an action whose parts a test supplies.
 type action struct {
 	edit   func(*unstructured.Unstructured)
-	backup func(*Backup) (BackupResult, error)
+	backup func(Backup) (BackupResult, error)
 	result RestoreResult
 }
 
-func (a action) AppliesTo(context.Context) (Selector, error) {
+func (a action) AppliesTo(context.Context, AppliesToInput) (Selector, error) {
 	return Selector{IncludedResources: []string{"pods"}, LabelSelector: "a=b"}, nil
 }
 
-func (a action) Backup(_ context.Context, item *unstructured.Unstructured, b *Backup) (BackupResult, error) {
+func (a action) Backup(_ context.Context, in BackupInput) (BackupResult, error) {
 	if a.edit != nil {
-		a.edit(item)
+		a.edit(in.Item)
 	}
 	if a.backup != nil {
-		return a.backup(b)
+		return a.backup(in.Backup)
 	}
 	return BackupResult{}, nil
 }
@@ -48,18 +47,25 @@ func (a action) Restore(_ context.Context, in RestoreInput) (RestoreResult, erro
 // operating is an action with operations.
 type operating struct{ action }
 
-func (operating) BackupProgress(_ context.Context, id string, _ *Backup) (Progress, error) {
-	return Progress{Completed: id == "done", Started: time.Unix(5, 0)}, nil
+func (operating) BackupProgress(_ context.Context, in BackupOperation) (Progress, error) {
+	return Progress{Completed: in.ID == "done", Started: time.Unix(5, 0)}, nil
 }
-func (operating) CancelBackup(_ context.Context, id string, _ *Backup) error {
-	return errors.New("cancel " + id)
+func (operating) CancelBackup(_ context.Context, in BackupOperation) (CancelResult, error) {
+	return CancelResult{}, errors.New("cancel " + in.ID)
 }
-func (operating) RestoreProgress(context.Context, string, *Restore) (Progress, error) {
+func (operating) RestoreProgress(context.Context, RestoreOperation) (Progress, error) {
 	return Progress{}, nil
 }
-func (operating) CancelRestore(context.Context, string, *Restore) error { return nil }
-func (operating) ItemsReady(_ context.Context, items []ResourceIdentifier, _ *Restore) (bool, error) {
-	return len(items) == 1 && items[0].Name == "ready", nil
+func (operating) CancelRestore(context.Context, RestoreOperation) (CancelResult, error) {
+	return CancelResult{}, nil
+}
+func (operating) ItemsReady(_ context.Context, in ItemsReadyInput) (ItemsReadyResult, error) {
+	return ItemsReadyResult{Ready: len(in.Items) == 1 && in.Items[0].Name == "ready"}, nil
+}
+
+// constant returns a constructor of an existing value.
+func constant[T any](value T) func(Host) (T, error) {
+	return func(Host) (T, error) { return value, nil }
 }
 
 const item1 = `{ "kind":"Pod", "metadata":{"name":"a"}, "big":9007199254740993, "f": 1.50 }`
@@ -93,7 +99,7 @@ func TestItemsWithoutKind(t *testing.T) {
 }
 
 func TestOperationsNeedTheAbility(t *testing.T) {
-	begin := action{backup: func(*Backup) (BackupResult, error) { return BackupResult{OperationID: "o"}, nil }}
+	begin := action{backup: func(Backup) (BackupResult, error) { return BackupResult{OperationID: "o"}, nil }}
 	if _, err := backupOnce(t, begin, item1); err == nil {
 		t.Error("an operation without progress was begun")
 	}
@@ -101,20 +107,20 @@ func TestOperationsNeedTheAbility(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	p := New("p", "v")
-	if _, err := p.backupProgress(t.Context(), action{}, &abi.OperationRequest{OperationId: "o"}); fmt.Sprint(err) != "Plugin does not support asynchronous operations" {
+	if _, err := p.backupProgress(t.Context(), action{}, &abi.OperationRequest{OperationId: "o", Owner: []byte("{}")}); fmt.Sprint(err) != "Plugin does not support asynchronous operations" {
 		t.Errorf("progress of an action without operations: %v", err)
 	}
 	if _, err := p.backupProgress(t.Context(), operating{}, &abi.OperationRequest{}); err == nil {
 		t.Error("progress of no operation")
 	}
-	got, err := p.backupProgress(t.Context(), operating{}, &abi.OperationRequest{OperationId: "done"})
+	got, err := p.backupProgress(t.Context(), operating{}, &abi.OperationRequest{OperationId: "done", Owner: []byte("{}")})
 	if err != nil || !got.GetProgress().GetCompleted() || got.Progress.Started.AsTime().Unix() != 5 || got.Progress.Updated != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := p.cancelBackup(t.Context(), action{}, &abi.OperationRequest{OperationId: "o"}); err != nil {
+	if _, err := p.cancelBackup(t.Context(), action{}, &abi.OperationRequest{OperationId: "o", Owner: []byte("{}")}); err != nil {
 		t.Errorf("cancel of an action without operations: %v", err)
 	}
-	if _, err := p.cancelBackup(t.Context(), operating{}, &abi.OperationRequest{OperationId: "o"}); fmt.Sprint(err) != "cancel o" {
+	if _, err := p.cancelBackup(t.Context(), operating{}, &abi.OperationRequest{OperationId: "o", Owner: []byte("{}")}); fmt.Sprint(err) != "cancel o" {
 		t.Errorf("cancel: %v", err)
 	}
 }
@@ -136,7 +142,7 @@ func TestRestoreAnswers(t *testing.T) {
 	if id := got.AdditionalItems[0]; id.Group != "g" || id.Resource != "r" || id.Namespace != "ns" || id.Name != "n" {
 		t.Errorf("got %v", id)
 	}
-	ready, err := p.itemsReady(t.Context(), operating{}, &abi.ItemsReadyRequest{AdditionalItems: []*abi.ResourceIdentifier{{Name: "ready"}}})
+	ready, err := p.itemsReady(t.Context(), operating{}, &abi.ItemsReadyRequest{Restore: []byte("{}"), AdditionalItems: []*abi.ResourceIdentifier{{Name: "ready"}}})
 	if err != nil || !ready.Ready {
 		t.Errorf("got %v, %v", ready, err)
 	}
@@ -147,12 +153,12 @@ func TestRestoreAnswers(t *testing.T) {
 
 func TestList(t *testing.T) {
 	p := New("p", "v")
-	p.ObjectStore("a.b/store", func(*slog.Logger) ObjectStore { return &heap{} })
-	p.BackupItemAction("a.b/plain", action{})
-	p.BackupItemAction("a.b/async", operating{})
-	p.RestoreItemAction("a.b/plain", action{})
-	p.RestoreItemAction("a.b/async", operating{})
-	p.ItemBlockAction("a.b/block", nil)
+	p.ObjectStore("a.b/store", constant[ObjectStore](&heap{}))
+	p.BackupItemAction("a.b/plain", constant[BackupItemAction](action{}))
+	p.BackupItemAction("a.b/async", constant[BackupItemAction](operating{}))
+	p.RestoreItemAction("a.b/plain", constant[RestoreItemAction](action{}))
+	p.RestoreItemAction("a.b/async", constant[RestoreItemAction](operating{}))
+	p.ItemBlockAction("a.b/block", constant[ItemBlockAction](everything{}))
 	kinds := func() []string {
 		got, err := p.list(t.Context(), &abi.Empty{})
 		if err != nil {
@@ -189,11 +195,14 @@ func TestList(t *testing.T) {
 func TestImplementationsInUseAreClosed(t *testing.T) {
 	p := New("p", "v")
 	used, idle := &heap{}, &heap{}
-	p.ObjectStore("a.b/used", func(*slog.Logger) ObjectStore { return used })
-	p.ObjectStore("a.b/idle", func(*slog.Logger) ObjectStore { return idle })
+	p.ObjectStore("a.b/used", constant[ObjectStore](used))
+	p.ObjectStore("a.b/again", constant[ObjectStore](used))
+	p.ObjectStore("a.b/idle", constant[ObjectStore](idle))
 	for range 2 {
-		if _, err := p.objectStores.find("a.b/used"); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{"a.b/used", "a.b/again"} {
+			if _, err := p.objectStores.find(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	p.close()
@@ -205,18 +214,18 @@ func TestImplementationsInUseAreClosed(t *testing.T) {
 func TestRegistrationProblemsKeepThePluginFromServing(t *testing.T) {
 	for _, name := range []string{"", "plain", "/x", "a/", "a/b/c", "A.b/x", "-a/x", "a..b/x", strings.Repeat("a", 254) + "/x"} {
 		p := New("p", "v")
-		p.DeleteItemAction(name, nil)
+		p.DeleteItemAction(name, constant[DeleteItemAction](everything{}))
 		if err := p.serve([]string{"p"}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	p := New("p", "v")
-	p.BackupItemAction("a.b/x", action{})
-	p.RestoreItemAction("a.b/x", action{}) // another kind, so another name
+	p.BackupItemAction("a.b/x", constant[BackupItemAction](action{}))
+	p.RestoreItemAction("a.b/x", constant[RestoreItemAction](action{})) // another kind, so another name
 	if err := errors.Join(p.problems...); err != nil {
 		t.Error(err)
 	}
-	p.BackupItemAction("a.b/x", action{})
+	p.BackupItemAction("a.b/x", constant[BackupItemAction](action{}))
 	if err := p.serve([]string{"p"}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("registered twice: %v", err)
 	}
@@ -225,27 +234,38 @@ func TestRegistrationProblemsKeepThePluginFromServing(t *testing.T) {
 func TestBackupIsDecodedOnce(t *testing.T) {
 	p := New("p", "v")
 	raw := []byte(`{"kind":"Backup","metadata":{"name":"b"}}`)
-	first, err := p.backup(raw).Object()
-	if err != nil {
-		t.Fatal(err)
+	decoded := func(raw []byte) *unstructured.Unstructured {
+		t.Helper()
+		backup, err := p.backup(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, err := backup.Object()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object
 	}
+	first := decoded(raw)
 	for i := range maxDocuments - 1 {
-		p.backup(fmt.Appendf(nil, `{"metadata":{"name":"%d"}}`, i))
+		decoded(fmt.Appendf(nil, `{"metadata":{"name":"%d"}}`, i))
 	}
-	if again, _ := p.backup(slices.Clone(raw)).Object(); again != first {
+	if again := decoded(slices.Clone(raw)); again != first {
 		t.Error("the same backup was decoded again")
 	}
 	for i := range maxDocuments {
-		p.backup(fmt.Appendf(nil, `{"metadata":{"name":"%d"}}`, i))
+		decoded(fmt.Appendf(nil, `{"metadata":{"name":"%d"}}`, i))
 	}
 	if n := len(p.documents.recent); n != maxDocuments {
 		t.Errorf("%d documents are kept", n)
 	}
-	if again, _ := p.backup(raw).Object(); again == first || again.GetName() != "b" {
+	if again := decoded(raw); again == first || again.GetName() != "b" {
 		t.Error("an old backup was not decoded anew")
 	}
-	if _, err := p.backup([]byte("{")).Object(); err == nil {
-		t.Error("a malformed backup was decoded")
+	for _, raw := range []string{"", "{", "[]", `{"metadata":{"labels":["a"]}}`} {
+		if _, err := p.backup([]byte(raw)); err == nil || !strings.Contains(err.Error(), "the Backup that Velero sent") {
+			t.Errorf("a malformed backup: %v", err)
+		}
 	}
 }
 
@@ -257,7 +277,7 @@ func TestDecodeOnceForEachType(t *testing.T) {
 	views := make([]*spec, 8)
 	var done sync.WaitGroup
 	for i := range views {
-		done.Go(func() { views[i], _ = Decode[spec](backup.Document) })
+		done.Go(func() { views[i], _ = Decode[spec](backup) })
 	}
 	done.Wait()
 	for _, v := range views {
@@ -266,11 +286,11 @@ func TestDecodeOnceForEachType(t *testing.T) {
 		}
 	}
 	type status struct{ Status map[string]string }
-	if v, err := Decode[status](backup.Document); err != nil || v.Status["phase"] != "New" {
+	if v, err := Decode[status](backup); err != nil || v.Status["phase"] != "New" {
 		t.Errorf("as another type: %+v, %v", v, err)
 	}
 	for range 2 {
-		if _, err := Decode[struct{ Spec []int }](backup.Document); err == nil {
+		if _, err := Decode[struct{ Spec []int }](backup); err == nil {
 			t.Error("an object as a list is no error")
 		}
 	}

@@ -3,6 +3,7 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"sync"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // Document is an object as Velero sent it. It is decoded when it is first asked
-// for and may be shared between concurrent calls: it must not be changed.
+// for and may be shared between concurrent calls, so what its methods return
+// must not be changed. A nil Document is valid and holds nothing.
 type Document struct {
 	raw    []byte
 	once   sync.Once
@@ -20,19 +22,46 @@ type Document struct {
 	views  sync.Map // of functions that return what Decode does, by type
 }
 
+// NewDocument returns the object of that JSON.
+func NewDocument(json []byte) *Document { return &Document{raw: json} }
+
 // JSON returns the object as Velero sent it.
-func (d *Document) JSON() []byte { return d.raw }
+func (d *Document) JSON() []byte {
+	if d == nil {
+		return nil
+	}
+	return d.raw
+}
+
+var errNoDocument = errors.New("Velero sent no such object") //nolint:staticcheck // Velero is a name
 
 // Object returns the decoded object.
 func (d *Document) Object() (*unstructured.Unstructured, error) {
+	if d == nil {
+		return nil, errNoDocument
+	}
 	d.once.Do(func() { d.object, d.err = item.Decode(d.raw) })
 	return d.object, d.err
 }
 
-// Decode returns the object as a T: as much of it as T has fields for, in the
-// way of encoding/json. It is decoded once for each T and shared between
-// concurrent calls: it must not be changed.
-func Decode[T any](d *Document) (*T, error) {
+func (d *Document) document() *Document { return d }
+
+// Decodable is what Decode reads: a *Document, a Backup or a Restore.
+type Decodable interface{ document() *Document }
+
+// Decode returns an object as a T: as much of it as T has fields for, in the
+// way of encoding/json.
+//
+//	type spec struct{ Spec struct{ StorageLocation string } }
+//	s, err := sdk.Decode[spec](in.Backup)
+//
+// It is decoded once for each T and shared between concurrent calls: it must not
+// be changed.
+func Decode[T any](from Decodable) (*T, error) {
+	d := from.document()
+	if d == nil {
+		return nil, errNoDocument
+	}
 	view, _ := d.views.LoadOrStore(reflect.TypeFor[T](), sync.OnceValues(func() (*T, error) {
 		t := new(T)
 		return t, json.Unmarshal(d.raw, t)
@@ -40,24 +69,7 @@ func Decode[T any](d *Document) (*T, error) {
 	return view.(func() (*T, error))()
 }
 
-// Backup is the Backup resource that a call belongs to. It is decoded once for
-// all items of the backup. Hosts may leave out its kind.
-type Backup struct{ *Document }
-
-// Restore is the Restore resource that a call belongs to, with the rules of
-// Backup.
-type Restore struct{ *Document }
-
-// NewBackup returns the Backup of that JSON, for tests of actions.
-func NewBackup(json []byte) *Backup { return &Backup{&Document{raw: json}} }
-
-// NewRestore returns the Restore of that JSON, for tests of actions.
-func NewRestore(json []byte) *Restore { return &Restore{&Document{raw: json}} }
-
-// NewDocument returns the object of that JSON, for tests of actions.
-func NewDocument(json []byte) *Document { return &Document{raw: json} }
-
-// documents keeps the last few resources that calls came with. Velero sends the
+// documents holds the last few resources that calls came with. Velero sends the
 // same one with each of thousands of items.
 type documents struct {
 	mu     sync.Mutex

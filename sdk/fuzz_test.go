@@ -30,78 +30,89 @@ import (
 // and returns what it was given where it can.
 type everything struct{}
 
-func (everything) Init(_ context.Context, config map[string]string) error {
-	if config == nil {
+func (everything) Init(_ context.Context, in InitInput) (InitResult, error) {
+	if in.Config == nil {
 		panic("no config")
 	}
-	return nil
+	return InitResult{}, nil
 }
 
-func (everything) PutObject(_ context.Context, _, _ string, body io.Reader) error {
-	_, err := io.Copy(io.Discard, body)
-	return err
+func (everything) PutObject(_ context.Context, in PutObjectInput) (PutObjectResult, error) {
+	_, err := io.Copy(io.Discard, in.Body)
+	return PutObjectResult{}, err
 }
 
-func (everything) ObjectExists(_ context.Context, _, key string) (bool, error) { return key != "", nil }
+func (everything) ObjectExists(_ context.Context, in ObjectExistsInput) (ObjectExistsResult, error) {
+	return ObjectExistsResult{Exists: in.Key != ""}, nil
+}
 
-func (everything) GetObject(_ context.Context, bucket, key string) (io.ReadCloser, error) {
-	if key == "" {
-		return nil, errors.New("no " + bucket)
+func (everything) GetObject(_ context.Context, in GetObjectInput) (GetObjectResult, error) {
+	switch in.Key {
+	case "":
+		return GetObjectResult{}, errors.New("no " + in.Bucket)
+	case "none":
+		return GetObjectResult{}, nil
 	}
-	return io.NopCloser(strings.NewReader(key)), nil
+	return GetObjectResult{Body: io.NopCloser(strings.NewReader(in.Key))}, nil
 }
 
-func (everything) ListCommonPrefixes(_ context.Context, bucket, prefix, delimiter string) ([]string, error) {
-	return []string{bucket, prefix, delimiter}, nil
+func (everything) ListCommonPrefixes(_ context.Context, in ListCommonPrefixesInput) (ListCommonPrefixesResult, error) {
+	return ListCommonPrefixesResult{Prefixes: []string{in.Bucket, in.Prefix, in.Delimiter}}, nil
 }
 
-func (everything) ListObjects(_ context.Context, bucket, prefix string) ([]string, error) {
-	return []string{bucket, prefix}, nil
+func (everything) ListObjects(_ context.Context, in ListObjectsInput) (ListObjectsResult, error) {
+	return ListObjectsResult{Keys: []string{in.Bucket, in.Prefix}}, nil
 }
 
-func (everything) DeleteObject(_ context.Context, _, key string) error {
-	return status.Error(codes.NotFound, key)
+func (everything) DeleteObject(_ context.Context, in DeleteObjectInput) (DeleteObjectResult, error) {
+	return DeleteObjectResult{}, status.Error(codes.NotFound, in.Key)
 }
 
-func (everything) CreateSignedURL(_ context.Context, _, key string, ttl time.Duration) (string, error) {
-	return key + ttl.String(), nil
+func (everything) CreateSignedURL(_ context.Context, in CreateSignedURLInput) (CreateSignedURLResult, error) {
+	return CreateSignedURLResult{URL: in.Key + in.TTL.String()}, nil
 }
 
-func (everything) CreateVolumeFromSnapshot(_ context.Context, id, _, _ string, _ int64) (string, error) {
-	return id, nil
+func (everything) CreateVolume(_ context.Context, in CreateVolumeInput) (CreateVolumeResult, error) {
+	return CreateVolumeResult{VolumeID: in.SnapshotID}, nil
 }
 
-func (everything) GetVolumeInfo(_ context.Context, id, _ string) (string, int64, error) {
-	return id, 1, nil
+func (everything) VolumeInfo(_ context.Context, in VolumeInfoInput) (VolumeInfoResult, error) {
+	return VolumeInfoResult{VolumeType: in.VolumeID, IOPS: 1}, nil
 }
 
-func (everything) CreateSnapshot(_ context.Context, id, _ string, tags map[string]string) (string, error) {
-	return id + tags[id], nil
+func (everything) CreateSnapshot(_ context.Context, in CreateSnapshotInput) (CreateSnapshotResult, error) {
+	return CreateSnapshotResult{SnapshotID: in.VolumeID + in.Tags[in.VolumeID]}, nil
 }
 
-func (everything) DeleteSnapshot(_ context.Context, id string) error { return errors.New(id) }
-
-func (everything) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
-	return pv.GetName(), nil
+func (everything) DeleteSnapshot(_ context.Context, in DeleteSnapshotInput) (DeleteSnapshotResult, error) {
+	return DeleteSnapshotResult{}, errors.New(in.SnapshotID)
 }
 
-func (everything) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
-	return unstructured.SetNestedField(pv.Object, id, "spec", "csi", "volumeHandle")
+func (everything) VolumeID(_ context.Context, in VolumeIDInput) (VolumeIDResult, error) {
+	return VolumeIDResult{VolumeID: in.PersistentVolume.GetName()}, nil
 }
 
-func (everything) AppliesTo(context.Context) (Selector, error) { return Selector{}, nil }
-
-func (everything) Backup(_ context.Context, item *unstructured.Unstructured, backup *Backup) (BackupResult, error) {
-	item.SetLabels(map[string]string{"a": "b"})
-	_, err := backup.Object()
-	return BackupResult{OperationID: item.GetName(), AdditionalItems: []ResourceIdentifier{{Name: item.GetName()}}}, err
+func (everything) SetVolumeID(_ context.Context, in SetVolumeIDInput) (SetVolumeIDResult, error) {
+	return SetVolumeIDResult{}, unstructured.SetNestedField(in.PersistentVolume.Object, in.VolumeID, "spec", "csi", "volumeHandle")
 }
 
-func (everything) BackupProgress(_ context.Context, id string, _ *Backup) (Progress, error) {
-	return Progress{Description: id}, nil
+func (everything) AppliesTo(context.Context, AppliesToInput) (Selector, error) {
+	return Selector{}, nil
 }
 
-func (everything) CancelBackup(_ context.Context, id string, _ *Backup) error { return errors.New(id) }
+func (everything) Backup(_ context.Context, in BackupInput) (BackupResult, error) {
+	in.Item.SetLabels(map[string]string{"a": "b"})
+	_, err := in.Backup.Object()
+	return BackupResult{OperationID: in.Item.GetName(), AdditionalItems: []ResourceIdentifier{{Name: in.Item.GetName()}}}, err
+}
+
+func (everything) BackupProgress(_ context.Context, in BackupOperation) (Progress, error) {
+	return Progress{Description: in.ID}, nil
+}
+
+func (everything) CancelBackup(_ context.Context, in BackupOperation) (CancelResult, error) {
+	return CancelResult{}, errors.New(in.ID)
+}
 
 func (everything) Restore(_ context.Context, in RestoreInput) (RestoreResult, error) {
 	if from, err := in.FromBackup.Object(); err == nil {
@@ -110,35 +121,37 @@ func (everything) Restore(_ context.Context, in RestoreInput) (RestoreResult, er
 	return RestoreResult{WaitForAdditionalItems: true}, nil
 }
 
-func (everything) RestoreProgress(context.Context, string, *Restore) (Progress, error) {
+func (everything) RestoreProgress(context.Context, RestoreOperation) (Progress, error) {
 	return Progress{}, nil
 }
 
-func (everything) CancelRestore(context.Context, string, *Restore) error { return nil }
-
-func (everything) ItemsReady(_ context.Context, items []ResourceIdentifier, restore *Restore) (bool, error) {
-	_, err := restore.Object()
-	return len(items) > 0, err
+func (everything) CancelRestore(context.Context, RestoreOperation) (CancelResult, error) {
+	return CancelResult{}, nil
 }
 
-func (everything) Delete(_ context.Context, item *unstructured.Unstructured, _ *Backup) error {
-	panic(item.GetName())
+func (everything) ItemsReady(_ context.Context, in ItemsReadyInput) (ItemsReadyResult, error) {
+	_, err := in.Restore.Object()
+	return ItemsReadyResult{Ready: len(in.Items) > 0}, err
 }
 
-func (everything) RelatedItems(_ context.Context, item *unstructured.Unstructured, _ *Backup) ([]ResourceIdentifier, error) {
-	return []ResourceIdentifier{{Namespace: item.GetNamespace(), Name: item.GetName()}}, nil
+func (everything) Delete(_ context.Context, in DeleteInput) (DeleteResult, error) {
+	panic(in.Item.GetName())
+}
+
+func (everything) RelatedItems(_ context.Context, in RelatedItemsInput) (RelatedItemsResult, error) {
+	return RelatedItemsResult{Items: []ResourceIdentifier{{Namespace: in.Item.GetNamespace(), Name: in.Item.GetName()}}}, nil
 }
 
 const everythingName = "example.io/all"
 
 func newEverything() *Plugin {
 	p := New("all", "test")
-	p.ObjectStore(everythingName, func(*slog.Logger) ObjectStore { return everything{} })
-	p.VolumeSnapshotter(everythingName, func(*slog.Logger) VolumeSnapshotter { return everything{} })
-	p.BackupItemAction(everythingName, everything{})
-	p.RestoreItemAction(everythingName, everything{})
-	p.DeleteItemAction(everythingName, everything{})
-	p.ItemBlockAction(everythingName, everything{})
+	p.ObjectStore(everythingName, constant[ObjectStore](everything{}))
+	p.VolumeSnapshotter(everythingName, constant[VolumeSnapshotter](everything{}))
+	p.BackupItemAction(everythingName, constant[BackupItemAction](everything{}))
+	p.RestoreItemAction(everythingName, constant[RestoreItemAction](everything{}))
+	p.DeleteItemAction(everythingName, constant[DeleteItemAction](everything{}))
+	p.ItemBlockAction(everythingName, constant[ItemBlockAction](everything{}))
 	return p
 }
 

@@ -15,25 +15,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 )
 
 // CreateSignedURL points to the command serve, since Velero ends the plugin long
 // before the URL expires. The key is the credential of the location.
-func (s *store) CreateSignedURL(_ context.Context, bucket, key string, ttl time.Duration) (string, error) {
-	if _, err := s.path(bucket, ""); err != nil {
-		return "", err
+func (s *store) CreateSignedURL(_ context.Context, in sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
+	if _, err := s.path(in.Bucket, ""); err != nil {
+		return sdk.CreateSignedURLResult{}, err
 	}
 	values := s.config.Load()
 	u := values.URL("publicUrl")
 	if u == nil {
-		return "", errors.New("URLs cannot be signed, since the config of the location has no publicUrl")
+		return sdk.CreateSignedURLResult{}, errors.New("URLs cannot be signed, since the config of the location has no publicUrl")
 	}
-	path, expires := "/"+bucket+"/"+fileName(key), strconv.FormatInt(time.Now().Add(ttl).Unix(), 10)
+	path, expires := "/"+in.Bucket+"/"+fileName(in.Key), strconv.FormatInt(time.Now().Add(in.TTL).Unix(), 10)
 	signature, err := sign(values.String(location.CredentialsFileKey), path, expires)
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	u.RawQuery = url.Values{"expires": {expires}, "signature": {signature}}.Encode()
-	return u.String(), err
+	return sdk.CreateSignedURLResult{URL: u.String()}, err
 }
 
 // sign returns the signature of a path that is valid until a time.
@@ -48,12 +50,12 @@ func sign(keyFile, path, expires string) (string, error) {
 }
 
 // serve is the command that serves signed URLs, until ctx ends.
-func serve(ctx context.Context, args []string) error {
+func serve(ctx context.Context, in sdk.CommandInput) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	root := flags.String("root", ".", "`DIR` with a subdirectory for each bucket")
 	keyFile := flags.String("key-file", "", "`FILE` with the key, 32 bytes or more, that is also the locations' credential")
 	listen := flags.String("listen", ":8080", "`ADDRESS` to listen on")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(in.Args); err != nil {
 		return err
 	}
 	if _, err := sign(*keyFile, "", ""); err != nil {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 const body = "the body of the object"
@@ -24,7 +26,7 @@ func signedObject(t *testing.T, dirs directories, server, key string) *url.URL {
 	t.Helper()
 	s := &store{}
 	config := map[string]string{"root": dirs.root, "publicUrl": server, "credentialsFile": dirs.keyFile}
-	if err := s.Init(t.Context(), config); err != nil {
+	if _, err := s.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, key, body)
@@ -33,11 +35,11 @@ func signedObject(t *testing.T, dirs directories, server, key string) *url.URL {
 
 func signedURL(t *testing.T, s *store, key string, ttl time.Duration) *url.URL {
 	t.Helper()
-	text, err := s.CreateSignedURL(t.Context(), "backups", key, ttl)
+	signed, err := s.CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: "backups", Key: key, TTL: ttl})
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(signed.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +97,7 @@ func TestOnlySignedURLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &store{}
-	if err := s.Init(t.Context(), map[string]string{"root": dirs.root, "publicUrl": server.URL, "credentialsFile": dirs.keyFile}); err != nil {
+	if _, err := s.Init(t.Context(), sdk.InitInput{Config: map[string]string{"root": dirs.root, "publicUrl": server.URL, "credentialsFile": dirs.keyFile}}); err != nil {
 		t.Fatal(err)
 	}
 	query := func(change func(url.Values)) string {
@@ -145,15 +147,15 @@ func TestWhatSigningNeeds(t *testing.T) {
 	} {
 		config["root"] = dirs.root
 		s := &store{}
-		if err := s.Init(t.Context(), config); err != nil {
+		if _, err := s.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 			t.Fatal(err)
 		}
-		u, err := s.CreateSignedURL(t.Context(), "backups", "key", time.Minute)
+		signed, err := s.CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: "backups", Key: "key", TTL: time.Minute})
 		if err == nil || !strings.Contains(err.Error(), missing) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %q, %v", missing, u, err)
+			t.Errorf("%s: %q, %v", missing, signed.URL, err)
 		}
 	}
-	if err := serve(t.Context(), []string{"--key-file", short}); err == nil || !strings.Contains(err.Error(), "32 bytes") {
+	if err := serve(t.Context(), sdk.CommandInput{Args: []string{"--key-file", short}}); err == nil || !strings.Contains(err.Error(), "32 bytes") {
 		t.Errorf("serve with a short key: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 )
 
@@ -24,9 +24,9 @@ type store struct {
 	config atomic.Pointer[config.Values] // nil before Init
 }
 
-func newStore(*slog.Logger) sdk.ObjectStore { return &store{} }
+func newStore(sdk.Host) (sdk.ObjectStore, error) { return &store{}, nil }
 
-var noBucket = sdk.Code{ID: "FILESYSTEM_NO_BUCKET",
+var noBucket = fault.Code{ID: "FILESYSTEM_NO_BUCKET",
 	Meaning: "The root directory has no subdirectory with the name of the bucket.",
 	Fix:     "create the directory and let the user that Velero runs as write to it"}
 
@@ -38,16 +38,16 @@ func (s *store) ConfigKeys() config.Keys {
 	)
 }
 
-func (s *store) Init(_ context.Context, m map[string]string) error {
-	values, err := s.ConfigKeys().Parse(m)
+func (s *store) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
+	values, err := s.ConfigKeys().Parse(in.Config)
 	if err != nil {
-		return err
+		return sdk.InitResult{}, err
 	}
 	s.config.Store(&values)
 	if dir, err := s.path(values.String(location.BucketKey), ""); err == nil {
 		sweep(dir)
 	}
-	return nil
+	return sdk.InitResult{}, nil
 }
 
 // sweep removes uploads that a crash has cut off: none that goes on has last
@@ -73,29 +73,29 @@ func (s *store) path(bucket, file string) (string, error) {
 	}
 	dir := filepath.Join(values.String("root"), bucket)
 	if _, err := os.Stat(dir); err != nil {
-		return "", &sdk.Error{Code: noBucket, What: "opening bucket " + bucket, Err: err}
+		return "", &fault.Error{Code: noBucket, What: "opening bucket " + bucket, Err: err}
 	}
 	return filepath.Join(dir, file), nil
 }
 
 // PutObject writes a file of another name, so that nobody sees it before it is
 // complete and on the disk.
-func (s *store) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
-	root, err := s.path(bucket, "")
+func (s *store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
+	root, err := s.path(in.Bucket, "")
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
-	file := filepath.Join(root, fileName(key))
+	file := filepath.Join(root, fileName(in.Key))
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
 	upload, err := os.CreateTemp(root, partial)
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
 	defer os.Remove(upload.Name()) // unless it has become the object
-	_, err = io.Copy(upload, body)
+	_, err = io.Copy(upload, in.Body)
 	if err == nil {
 		err = upload.Sync()
 	}
@@ -103,9 +103,9 @@ func (s *store) PutObject(ctx context.Context, bucket, key string, body io.Reade
 		err = os.Rename(upload.Name(), file)
 	}
 	if err != nil {
-		return fmt.Errorf("putting %s: %w", key, err)
+		return sdk.PutObjectResult{}, fmt.Errorf("putting %s: %w", in.Key, err)
 	}
-	return sync(dir)
+	return sdk.PutObjectResult{}, sync(dir)
 }
 
 // sync makes new names in a directory outlast a power failure.
@@ -117,63 +117,67 @@ func sync(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *store) ObjectExists(_ context.Context, bucket, key string) (bool, error) {
-	file, err := s.path(bucket, fileName(key))
+func (s *store) ObjectExists(_ context.Context, in sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
+	file, err := s.path(in.Bucket, fileName(in.Key))
 	if err != nil {
-		return false, err
+		return sdk.ObjectExistsResult{}, err
 	}
 	_, err = os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return sdk.ObjectExistsResult{}, nil
 	}
-	return err == nil, err
+	return sdk.ObjectExistsResult{Exists: err == nil}, err
 }
 
-func (s *store) GetObject(_ context.Context, bucket, key string) (io.ReadCloser, error) {
-	file, err := s.path(bucket, fileName(key))
+func (s *store) GetObject(_ context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
+	file, err := s.path(in.Bucket, fileName(in.Key))
 	if err != nil {
-		return nil, err
+		return sdk.GetObjectResult{}, err
 	}
-	return os.Open(file)
+	object, err := os.Open(file)
+	if err != nil {
+		return sdk.GetObjectResult{}, err
+	}
+	return sdk.GetObjectResult{Body: object}, nil
 }
 
-func (s *store) ListObjects(_ context.Context, bucket, prefix string) (keys []string, err error) {
-	dir, err := s.path(bucket, "")
+func (s *store) ListObjects(_ context.Context, in sdk.ListObjectsInput) (result sdk.ListObjectsResult, err error) {
+	dir, err := s.path(in.Bucket, "")
 	if err != nil {
-		return nil, err
+		return sdk.ListObjectsResult{}, err
 	}
 	err = fs.WalkDir(os.DirFS(dir), ".", func(file string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(file, whole) {
 			return err
 		}
 		key, err := keyOf(file)
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+		if strings.HasPrefix(key, in.Prefix) {
+			result.Keys = append(result.Keys, key)
 		}
 		return err
 	})
-	slices.Sort(keys)
-	return keys, err
+	slices.Sort(result.Keys)
+	return result, err
 }
 
-func (s *store) ListCommonPrefixes(ctx context.Context, bucket, prefix, delimiter string) ([]string, error) {
-	keys, err := s.ListObjects(ctx, bucket, prefix)
+func (s *store) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
+	listed, err := s.ListObjects(ctx, sdk.ListObjectsInput{Bucket: in.Bucket, Prefix: in.Prefix})
 	var prefixes []string
-	for _, key := range keys {
-		if head, _, cut := strings.Cut(key[len(prefix):], delimiter); cut {
-			prefixes = append(prefixes, prefix+head+delimiter)
+	for _, key := range listed.Keys {
+		if head, _, cut := strings.Cut(key[len(in.Prefix):], in.Delimiter); cut {
+			prefixes = append(prefixes, in.Prefix+head+in.Delimiter)
 		}
 	}
-	return slices.Compact(prefixes), err
+	return sdk.ListCommonPrefixesResult{Prefixes: slices.Compact(prefixes)}, err
 }
 
-func (s *store) DeleteObject(_ context.Context, bucket, key string) error {
-	file, err := s.path(bucket, fileName(key))
+func (s *store) DeleteObject(_ context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
+	file, err := s.path(in.Bucket, fileName(in.Key))
 	if err != nil {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
 	if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
-	return nil
+	return sdk.DeleteObjectResult{}, nil
 }

@@ -15,12 +15,14 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 func newStoreIn(t *testing.T, root string) *store {
 	t.Helper()
 	s := &store{}
-	if err := s.Init(t.Context(), map[string]string{"root": root, "bucket": "backups"}); err != nil {
+	if _, err := s.Init(t.Context(), sdk.InitInput{Config: map[string]string{"root": root, "bucket": "backups"}}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -28,19 +30,19 @@ func newStoreIn(t *testing.T, root string) *store {
 
 func put(t *testing.T, s *store, key, body string) {
 	t.Helper()
-	if err := s.PutObject(t.Context(), "backups", key, strings.NewReader(body)); err != nil {
+	if _, err := s.PutObject(t.Context(), sdk.PutObjectInput{Bucket: "backups", Key: key, Body: strings.NewReader(body)}); err != nil {
 		t.Fatalf("putting %.100q: %v", key, err)
 	}
 }
 
 func get(t *testing.T, s *store, key string) string {
 	t.Helper()
-	object, err := s.GetObject(t.Context(), "backups", key)
+	object, err := s.GetObject(t.Context(), sdk.GetObjectInput{Bucket: "backups", Key: key})
 	if err != nil {
 		t.Fatalf("getting %.100q: %v", key, err)
 	}
-	defer object.Close()
-	body, err := io.ReadAll(object)
+	defer object.Body.Close()
+	body, err := io.ReadAll(object.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +51,11 @@ func get(t *testing.T, s *store, key string) string {
 
 func list(t *testing.T, s *store, prefix string) []string {
 	t.Helper()
-	keys, err := s.ListObjects(t.Context(), "backups", prefix)
+	listed, err := s.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "backups", Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys
+	return listed.Keys
 }
 
 // TestKeys has keys that are hard on a file system. None may touch another one
@@ -84,7 +86,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("beside the bucket there is %v, %v", entries, err)
 	}
 	for _, key := range keys {
-		if err := s.DeleteObject(t.Context(), "backups", key); err != nil {
+		if _, err := s.DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: "backups", Key: key}); err != nil {
 			t.Errorf("deleting %.100q: %v", key, err)
 		}
 	}
@@ -100,16 +102,16 @@ func TestBucketsAreSubdirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{"", ".", "..", "/", "backups/inside", "../" + filepath.Base(root) + "/backups", "absent"} {
-		if err := s.PutObject(t.Context(), bucket, "key", strings.NewReader("x")); err == nil {
+		if _, err := s.PutObject(t.Context(), sdk.PutObjectInput{Bucket: bucket, Key: "key", Body: strings.NewReader("x")}); err == nil {
 			t.Errorf("PutObject in bucket %q succeeds", bucket)
 		}
-		if exists, err := s.ObjectExists(t.Context(), bucket, "key"); err == nil {
-			t.Errorf("ObjectExists in bucket %q: %t", bucket, exists)
+		if found, err := s.ObjectExists(t.Context(), sdk.ObjectExistsInput{Bucket: bucket, Key: "key"}); err == nil {
+			t.Errorf("ObjectExists in bucket %q: %t", bucket, found.Exists)
 		}
-		if err := s.DeleteObject(t.Context(), bucket, "key"); err == nil {
+		if _, err := s.DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: bucket, Key: "key"}); err == nil {
 			t.Errorf("DeleteObject in bucket %q succeeds", bucket)
 		}
-		if _, err := s.CreateSignedURL(t.Context(), bucket, "key", time.Minute); err == nil {
+		if _, err := s.CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: bucket, Key: "key", TTL: time.Minute}); err == nil {
 			t.Errorf("CreateSignedURL in bucket %q succeeds", bucket)
 		}
 	}
@@ -122,7 +124,7 @@ func TestBrokenUploadLeavesNothing(t *testing.T) {
 	boom := errors.New("boom")
 	for _, key := range []string{"fresh", "replaced", strings.Repeat("long", longest)} {
 		body := io.MultiReader(strings.NewReader("new"), iotest.ErrReader(boom))
-		if err := s.PutObject(t.Context(), "backups", key, body); !errors.Is(err, boom) {
+		if _, err := s.PutObject(t.Context(), sdk.PutObjectInput{Bucket: "backups", Key: key, Body: body}); !errors.Is(err, boom) {
 			t.Errorf("%.20s: %v", key, err)
 		}
 	}
@@ -157,7 +159,7 @@ func TestFullDisk(t *testing.T) {
 	s := newStoreIn(t, root)
 	put(t, s, "replaced", "old")
 	for _, key := range []string{"fresh", "replaced"} {
-		err := s.PutObject(t.Context(), "backups", key, bytes.NewReader(make([]byte, 2<<20)))
+		_, err := s.PutObject(t.Context(), sdk.PutObjectInput{Bucket: "backups", Key: key, Body: bytes.NewReader(make([]byte, 2<<20))})
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "putting "+key) {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -173,9 +175,9 @@ func uploadForEver(root string) {
 	for _, key := range []string{"fresh", "replaced"} {
 		go func() {
 			s := &store{}
-			err := s.Init(context.Background(), map[string]string{"root": root})
+			_, err := s.Init(context.Background(), sdk.InitInput{Config: map[string]string{"root": root}})
 			if err == nil {
-				err = s.PutObject(context.Background(), "backups", key, endless{})
+				_, err = s.PutObject(context.Background(), sdk.PutObjectInput{Bucket: "backups", Key: key, Body: endless{}})
 			}
 			panic(err)
 		}()

@@ -1,6 +1,7 @@
 package awsaccess
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,12 +25,12 @@ func FuzzCredentialsFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		id, err := fileIdentity(t.Context(), path, "default")
-		if err != nil && !CodeCredentialsFile.Is(err) {
+		if err != nil && !errors.Is(err, CodeCredentialsFile) {
 			t.Errorf("error without its code: %v", err)
 		}
 		given := Given{From: "secret a/b", Content: credfile.Sensitive(content)}
 		same, givenErr := given.identity(t.Context(), "default")
-		if givenErr != nil && (!CodeCredentialsFile.Is(givenErr) || strings.Contains(givenErr.Error(), "/proc/")) {
+		if givenErr != nil && (!errors.Is(givenErr, CodeCredentialsFile) || strings.Contains(givenErr.Error(), "/proc/")) {
 			t.Errorf("error of a given credential: %v", givenErr)
 		}
 		if err != nil || givenErr != nil {

@@ -1,6 +1,7 @@
 package credpolicy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func TestTables(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for _, value := range c.refused {
 				err := c.table.Check(LocationOwner, "secret a/b", Value{c.name, value})
-				if !Refused.Is(err) {
+				if !errors.Is(err, Refused) {
 					t.Fatalf("%s: %v", value, err)
 				}
 				for _, word := range []string{"secret a/b", c.name, AllowVariable + "=" + c.name, c.table.Instead} {
@@ -111,7 +112,7 @@ func TestConfigTables(t *testing.T) {
 		if err := c.table.Check(LocationOwner, "", c.value); err != nil {
 			t.Errorf("%s of an administrator: %v", c.value, err)
 		}
-		if err := c.table.Check(User, "", c.value); (err == nil) != c.users || err != nil && !Refused.Is(err) {
+		if err := c.table.Check(User, "", c.value); (err == nil) != c.users || err != nil && !errors.Is(err, Refused) {
 			t.Errorf("%s of a user: %v", c.value, err)
 		}
 	}
@@ -137,7 +138,7 @@ func TestTokenFiles(t *testing.T) {
 	if err := CheckPodIdentity(LocationOwner, "x"); err != nil {
 		t.Error(err)
 	}
-	if err := CheckPodIdentity(User, "x"); !Refused.Is(err) || !strings.Contains(err.Error(), AllowVariable+"="+PodIdentity) {
+	if err := CheckPodIdentity(User, "x"); !errors.Is(err, Refused) || !strings.Contains(err.Error(), AllowVariable+"="+PodIdentity) {
 		t.Error(err)
 	}
 	t.Setenv(AllowVariable, PodIdentity)
@@ -203,12 +204,12 @@ func TestGCPValues(t *testing.T) {
 		`{"source_credentials":{"source_credentials":{"credential_source":{"file":"/etc/passwd"}}}}`,
 		`{"credential_source":{"url":["http://x"]}}`,
 	} {
-		if err := find(document); !Refused.Is(err) {
+		if err := find(document); !errors.Is(err, Refused) {
 			t.Errorf("%s: %v", document, err)
 		}
 	}
 	for _, document := range []string{"", "{", `{"a":}`, "[[[[[[[[[[[[]]]]]]]]]]]]", `{} {"token_url":"https://evil.org"}`, "SECRET"} {
-		if err := find(document); err == nil || Refused.Is(err) || strings.Contains(err.Error(), "SECRET") {
+		if err := find(document); err == nil || errors.Is(err, Refused) || strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("%s: %v", document, err)
 		}
 	}

@@ -55,7 +55,7 @@ func TestFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := settings.Fault("error reading x", &url.Error{Op: "Get", URL: "https://h/path?signature=HIDE", Err: c.err})
-			if !c.code.Is(err) || !strings.HasPrefix(err.Error(), "error reading x: ") || strings.Contains(err.Error(), "HIDE") {
+			if !errors.Is(err, c.code) || !strings.HasPrefix(err.Error(), "error reading x: ") || strings.Contains(err.Error(), "HIDE") {
 				t.Errorf("error: %v", err)
 			}
 			var f *fault.Error
@@ -70,7 +70,7 @@ func TestFault(t *testing.T) {
 	if err := settings.Fault("x", context.Canceled); !errors.Is(err, context.Canceled) || errors.As(err, new(*fault.Error)) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if err := settings.Fault("x", fmt.Errorf("words: %w", &fault.Error{Code: endpoint.CodeBusy})); !endpoint.CodeBusy.Is(err) || strings.Contains(err.Error(), "words") {
+	if err := settings.Fault("x", fmt.Errorf("words: %w", &fault.Error{Code: endpoint.CodeBusy})); !errors.Is(err, endpoint.CodeBusy) || strings.Contains(err.Error(), "words") {
 		t.Errorf("explained already: %v", err)
 	}
 }

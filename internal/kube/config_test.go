@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,7 +56,7 @@ func TestNoConfig(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	cluster := kube.New(func() (*rest.Config, error) { return kube.LoadConfig(nil) })
-	if _, err := cluster.Version(t.Context()); !kube.CodeNoConfig.Is(err) {
+	if _, err := cluster.Version(t.Context()); !errors.Is(err, kube.CodeNoConfig) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -31,13 +31,13 @@ func TestToken(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if token, err := c.Token(); token != "" || !kube.CodeNoToken.Is(err) || errors.Is(err, fs.ErrNotExist) {
+	if token, err := c.Token(); token != "" || !errors.Is(err, kube.CodeNoToken) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the file: %q, %v", token, err)
 	}
 	if token, err := withConfig(&rest.Config{BearerToken: "plain"}).Token(); err != nil || token != "plain" {
 		t.Errorf("%q, %v", token, err)
 	}
-	if token, err := withConfig(&rest.Config{Username: "admin", Password: "secret"}).Token(); token != "" || !kube.CodeNoToken.Is(err) {
+	if token, err := withConfig(&rest.Config{Username: "admin", Password: "secret"}).Token(); token != "" || !errors.Is(err, kube.CodeNoToken) {
 		t.Errorf("with a password: %q, %v", token, err)
 	}
 }

@@ -34,8 +34,8 @@ type Backup struct {
 }
 
 // BackupOf reads the Backup that a call belongs to.
-func BackupOf(b *sdk.Backup) (*Backup, error) {
-	t, err := sdk.Decode[Backup](b.Document)
+func BackupOf(b sdk.Backup) (*Backup, error) {
+	t, err := sdk.Decode[Backup](b)
 	if err != nil {
 		return nil, fmt.Errorf("the Backup that Velero sent: %w", err)
 	}

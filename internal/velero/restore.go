@@ -22,8 +22,8 @@ type Restore struct {
 }
 
 // RestoreOf reads the Restore that a call belongs to.
-func RestoreOf(r *sdk.Restore) (*Restore, error) {
-	t, err := sdk.Decode[Restore](r.Document)
+func RestoreOf(r sdk.Restore) (*Restore, error) {
+	t, err := sdk.Decode[Restore](r)
 	if err != nil {
 		return nil, fmt.Errorf("the Restore that Velero sent: %w", err)
 	}

@@ -87,7 +87,7 @@ func TestCheckScope(t *testing.T) {
 		switch {
 		case c.err == "" && err != nil:
 			t.Errorf("%s: %v", c.what, err)
-		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || !velero.CodeOutOfScope.Is(err)):
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || !errors.Is(err, velero.CodeOutOfScope)):
 			t.Errorf("%s: error %v, want %q in it", c.what, err, c.err)
 		}
 		var known *fault.Error

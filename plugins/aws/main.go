@@ -3,7 +3,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -24,7 +23,7 @@ func main() {
 		debug.SetGCPercent(garbagePercent)
 	}
 	p := sdk.New("velero-plugin-for-aws", version)
-	p.ObjectStore("velero.io/aws", func(log *slog.Logger) sdk.ObjectStore { return s3.New(log) })
-	p.VolumeSnapshotter("velero.io/aws", func(log *slog.Logger) sdk.VolumeSnapshotter { return ebs.New(log) })
+	p.ObjectStore("velero.io/aws", func(host sdk.Host) (sdk.ObjectStore, error) { return s3.New(host.Logger), nil })
+	p.VolumeSnapshotter("velero.io/aws", func(host sdk.Host) (sdk.VolumeSnapshotter, error) { return ebs.New(host.Logger), nil })
 	p.Main()
 }

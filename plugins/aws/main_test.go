@@ -37,7 +37,7 @@ func TestExampleLocations(t *testing.T) {
 			}
 			config := l.InitConfig("")
 			config[location.CredentialsFileKey] = credentials(t, cmp.Or(config["profile"], "default"))
-			if _, err := checked.Checks(config); err != nil {
+			if _, err := checked.Checks(t.Context(), sdk.ChecksInput{Config: config}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -21,16 +21,16 @@ type action struct {
 // error of theirs names the item.
 
 type (
-	backupFunc  func(context.Context, *unstructured.Unstructured, *sdk.Backup) (sdk.BackupResult, error)
-	relatedFunc func(context.Context, *unstructured.Unstructured, *sdk.Backup) ([]sdk.ResourceIdentifier, error)
+	backupFunc  func(context.Context, *unstructured.Unstructured, sdk.Backup) (sdk.BackupResult, error)
+	relatedFunc func(context.Context, *unstructured.Unstructured, sdk.Backup) ([]sdk.ResourceIdentifier, error)
 	restoreFunc func(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
-	readyFunc   func(context.Context, []sdk.ResourceIdentifier, *sdk.Restore) (bool, error)
-	deleteFunc  func(context.Context, *unstructured.Unstructured, *sdk.Backup) error
+	readyFunc   func(context.Context, []sdk.ResourceIdentifier, sdk.Restore) (bool, error)
+	deleteFunc  func(context.Context, *unstructured.Unstructured, sdk.Backup) error
 )
 
 type on []string
 
-func (o on) AppliesTo(context.Context) (sdk.Selector, error) {
+func (o on) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
 	return sdk.Selector{IncludedResources: o}, nil
 }
 
@@ -43,9 +43,9 @@ func backup(name string, do backupFunc, resources ...string) action {
 	return action{name, backupAction{resources, do}}
 }
 
-func (b backupAction) Backup(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) (sdk.BackupResult, error) {
-	result, err := b.do(ctx, item, owner)
-	return result, about(item, err)
+func (b backupAction) Backup(ctx context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	result, err := b.do(ctx, in.Item, in.Backup)
+	return result, about(in.Item, err)
 }
 
 type deleteAction struct {
@@ -57,8 +57,8 @@ func deletes(name string, do deleteFunc, resources ...string) action {
 	return action{name, deleteAction{resources, do}}
 }
 
-func (d deleteAction) Delete(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) error {
-	return about(item, d.do(ctx, item, owner))
+func (d deleteAction) Delete(ctx context.Context, in sdk.DeleteInput) (sdk.DeleteResult, error) {
+	return sdk.DeleteResult{}, about(in.Item, d.do(ctx, in.Item, in.Backup))
 }
 
 type relatedAction struct {
@@ -70,9 +70,9 @@ func related(name string, do relatedFunc, resources ...string) action {
 	return action{name, relatedAction{resources, do}}
 }
 
-func (r relatedAction) RelatedItems(ctx context.Context, item *unstructured.Unstructured, owner *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
-	items, err := r.do(ctx, item, owner)
-	return items, about(item, err)
+func (r relatedAction) RelatedItems(ctx context.Context, in sdk.RelatedItemsInput) (sdk.RelatedItemsResult, error) {
+	items, err := r.do(ctx, in.Item, in.Backup)
+	return sdk.RelatedItemsResult{Items: items}, about(in.Item, err)
 }
 
 type restoreAction struct {
@@ -107,19 +107,21 @@ func waiting(name string, do restoreFunc, ready readyFunc, resources ...string) 
 	return action{name, waitingAction{restoreAction{resources, do}, ready}}
 }
 
-func (w waitingAction) ItemsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
-	return w.ready(ctx, items, owner)
+func (w waitingAction) ItemsReady(ctx context.Context, in sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
+	ready, err := w.ready(ctx, in.Items, in.Restore)
+	return sdk.ItemsReadyResult{Ready: ready}, err
 }
 
 // restoreOperation is a restore that goes on after the item is there.
 type restoreOperation interface {
 	begin(context.Context, sdk.RestoreInput) (sdk.RestoreResult, error)
-	sdk.RestoreOperations
+	RestoreProgress(context.Context, sdk.RestoreOperation) (sdk.Progress, error)
+	CancelRestore(context.Context, sdk.RestoreOperation) (sdk.CancelResult, error)
 }
 
 type operatingAction struct {
 	restoreAction
-	sdk.RestoreOperations
+	restoreOperation
 }
 
 func operating(name string, o restoreOperation, resources ...string) action {

@@ -34,7 +34,7 @@ func mixed(i int) (json string, actions []string) {
 }
 
 // handle runs the actions of an item as calls of Velero would.
-func handle(tb testing.TB, byName map[string]sdk.Applier, i int, backup *sdk.Backup, restore *sdk.Restore) {
+func handle(tb testing.TB, byName map[string]sdk.Applier, i int, backup sdk.Backup, restore sdk.Restore) {
 	text, names := mixed(i)
 	for _, name := range names {
 		item, err := sdk.NewDocument([]byte(text)).Object()
@@ -43,7 +43,7 @@ func handle(tb testing.TB, byName map[string]sdk.Applier, i int, backup *sdk.Bac
 		}
 		switch a := byName[name].(type) {
 		case sdk.BackupItemAction:
-			_, err = a.Backup(tb.Context(), item, backup)
+			_, err = a.Backup(tb.Context(), sdk.BackupInput{Item: item, Backup: backup})
 		case sdk.RestoreItemAction:
 			_, err = a.Restore(tb.Context(), sdk.RestoreInput{Item: item, FromBackup: sdk.NewDocument([]byte(text)), Restore: restore})
 		default:
@@ -55,7 +55,7 @@ func handle(tb testing.TB, byName map[string]sdk.Applier, i int, backup *sdk.Bac
 	}
 }
 
-func newNamespace(tb testing.TB) (map[string]sdk.Applier, *sdk.Backup, *sdk.Restore) {
+func newNamespace(tb testing.TB) (map[string]sdk.Applier, sdk.Backup, sdk.Restore) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	tb.Cleanup(func() { slog.SetDefault(before) })

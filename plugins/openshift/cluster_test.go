@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -207,10 +208,10 @@ func testForbidden(t *testing.T) {
 	s := openShift(t)
 	s = newSite(t, func(c *rest.Config) { c.Impersonate.UserName = "nobody" })
 	_, _, err := backUp(t, s.actions, "02-serviceaccount-backup", "{kind: ServiceAccount, metadata: {name: a, namespace: default}}", "{metadata: {uid: f1}}")
-	if !kube.CodeForbidden.Is(err) || !strings.Contains(err.Error(), "ServiceAccount default/a") || !strings.Contains(err.Error(), "securitycontextconstraints") {
+	if !errors.Is(err, kube.CodeForbidden) || !strings.Contains(err.Error(), "ServiceAccount default/a") || !strings.Contains(err.Error(), "securitycontextconstraints") {
 		t.Errorf("error: %v", err)
 	}
-	if _, _, err := backUp(t, s.actions, "01-common-backup", "{kind: Pod, metadata: {name: a, namespace: default}}", "{metadata: {uid: f1}}"); !kube.CodeForbidden.Is(err) {
+	if _, _, err := backUp(t, s.actions, "01-common-backup", "{kind: Pod, metadata: {name: a, namespace: default}}", "{metadata: {uid: f1}}"); !errors.Is(err, kube.CodeForbidden) {
 		t.Errorf("error: %v", err)
 	}
 }

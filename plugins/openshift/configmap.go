@@ -19,7 +19,7 @@ import (
 // In another cluster they would break the build of the same name.
 
 // backupConfigMap marks the config maps of builds.
-func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	name := item.GetName()
 	pod, owned := fields.Owner(item, "Pod")
 	if !owned || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || fields.HasAnnotation(item, api.SkipBuildConfigMapKey) {

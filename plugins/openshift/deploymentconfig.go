@@ -15,7 +15,7 @@ import (
 
 // backupDeploymentConfig notes what its pods have, since a restore cannot see
 // them.
-func (a *actions) backupDeploymentConfig(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupDeploymentConfig(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err

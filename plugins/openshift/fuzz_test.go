@@ -25,13 +25,13 @@ func callAction(ctx context.Context, implementation sdk.Applier, item *unstructu
 	}
 	switch a := implementation.(type) {
 	case sdk.BackupItemAction:
-		_, err = a.Backup(ctx, item, sdk.NewBackup(owner))
+		_, err = a.Backup(ctx, sdk.BackupInput{Item: item, Backup: sdk.NewBackup(owner)})
 	case sdk.RestoreItemAction:
 		_, err = a.Restore(ctx, sdk.RestoreInput{Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(owner)})
 	case sdk.DeleteItemAction:
-		err = a.Delete(ctx, item, sdk.NewBackup(owner))
+		_, err = a.Delete(ctx, sdk.DeleteInput{Item: item, Backup: sdk.NewBackup(owner)})
 	case sdk.ItemBlockAction:
-		_, err = a.RelatedItems(ctx, item, sdk.NewBackup(owner))
+		_, err = a.RelatedItems(ctx, sdk.RelatedItemsInput{Item: item, Backup: sdk.NewBackup(owner)})
 	}
 	return err
 }

@@ -115,7 +115,7 @@ func restoreCases(t *testing.T, a *actions, name string, cases []restoreCase) {
 func backUp(t *testing.T, a *actions, name, item, backup string) (*unstructured.Unstructured, sdk.BackupResult, error) {
 	t.Helper()
 	o := fieldstest.Object(t, item)
-	result, err := find[sdk.BackupItemAction](t, a, name).Backup(t.Context(), o, sdk.NewBackup(fieldstest.JSON(t, backup)))
+	result, err := find[sdk.BackupItemAction](t, a, name).Backup(t.Context(), sdk.BackupInput{Item: o, Backup: sdk.NewBackup(fieldstest.JSON(t, backup))})
 	return o, result, err
 }
 

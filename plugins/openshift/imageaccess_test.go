@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -56,7 +57,7 @@ func testImageRequests(t *testing.T) {
 	s.requests.take()
 	for _, item := range items {
 		for _, action := range []string{"01-common-backup", "19-is-backup"} {
-			_, err := find[sdk.BackupItemAction](t, s.actions, action).Backup(t.Context(), item, backup)
+			_, err := find[sdk.BackupItemAction](t, s.actions, action).Backup(t.Context(), sdk.BackupInput{Item: item, Backup: backup})
 			s.must(err)
 		}
 	}
@@ -139,7 +140,7 @@ func testImageCredentials(t *testing.T) {
 				t.Fatal("no error")
 			}
 			for _, code := range c.codes {
-				if !code.Is(err) {
+				if !errors.Is(err, code) {
 					t.Errorf("there is no %s in %v", code.ID, err)
 				}
 			}
@@ -150,7 +151,7 @@ func testImageCredentials(t *testing.T) {
 			}
 			s.requests.take()
 			_, second := s.backUpStream("web", backup)
-			if !imagecopy.CodeImagesUnavailable.Is(second) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
+			if !errors.Is(second, imagecopy.CodeImagesUnavailable) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
 				t.Errorf("the next stream: %v", second)
 			}
 			for _, told := range []string{err.Error(), second.Error(), log()} {
@@ -188,7 +189,7 @@ func testImageCredentials(t *testing.T) {
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: reader, namespace: %[1]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: reader}]}`, s.velero))
 		_, err := s.backUpStream("app", s.backup("b-forbidden"))
-		if !registrysecret.Forbidden.Is(err) || strings.Contains(err.Error(), kube.CodeForbidden.ID) {
+		if !errors.Is(err, registrysecret.Forbidden) || strings.Contains(err.Error(), kube.CodeForbidden.ID) {
 			t.Errorf("%v", err)
 		}
 		for _, text := range []string{`"reader" cannot get resource "secrets"`, s.velero, "/credentials/cloud"} {
@@ -202,7 +203,7 @@ func testImageCredentials(t *testing.T) {
 		item := s.stream(s.namespace, "app")
 		fields.Annotate(item, api.MigrationRegistryKey, imagecopy.Bucket)
 		_, err := s.restoreStream(item, s.registry, s.restore("r", "gone", ""))
-		if !imagecopy.CodeBackupUnreadable.Is(err) || !strings.Contains(err.Error(), s.velero+"/gone") {
+		if !errors.Is(err, imagecopy.CodeBackupUnreadable) || !strings.Contains(err.Error(), s.velero+"/gone") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -237,7 +238,7 @@ func testRegistryAccess(t *testing.T) {
 			})
 		})
 		other.set(nil)
-		if _, err := other.backUpStream("app", s.backup("b-token")); !kube.CodeNoToken.Is(err) {
+		if _, err := other.backUpStream("app", s.backup("b-token")); !errors.Is(err, kube.CodeNoToken) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -248,13 +249,13 @@ func testRegistryAccess(t *testing.T) {
 		rehost := func(text string) string { return strings.ReplaceAll(text, s.registry.Host, other.registry.Host) }
 		item = fieldstest.Object(t, rehost(fieldstest.YAML(t, item)))
 		backup := sdk.NewBackup(fieldstest.JSON(t, s.backup("b-authority")))
-		_, err := find[sdk.BackupItemAction](t, other.actions, "19-is-backup").Backup(t.Context(), item.DeepCopy(), backup)
-		if !endpoint.CodeUntrusted.Is(err) || !strings.Contains(fmt.Sprint(err), "OADP_REGISTRY_INSECURE") {
+		_, err := find[sdk.BackupItemAction](t, other.actions, "19-is-backup").Backup(t.Context(), sdk.BackupInput{Item: item.DeepCopy(), Backup: backup})
+		if !errors.Is(err, endpoint.CodeUntrusted) || !strings.Contains(fmt.Sprint(err), "OADP_REGISTRY_INSECURE") {
 			t.Errorf("%v", err)
 		}
 		insecure := s.again(t)
 		insecure.set(map[string]string{settings.Insecure: "true"})
-		_, err = find[sdk.BackupItemAction](t, insecure.actions, "19-is-backup").Backup(t.Context(), item.DeepCopy(), backup)
+		_, err = find[sdk.BackupItemAction](t, insecure.actions, "19-is-backup").Backup(t.Context(), sdk.BackupInput{Item: item.DeepCopy(), Backup: backup})
 		s.must(err)
 	})
 	t.Run("no registry to restore to", func(t *testing.T) {
@@ -265,7 +266,7 @@ func testRegistryAccess(t *testing.T) {
 		_, err = find[sdk.RestoreItemAction](t, s.actions, "19-is-restore").Restore(t.Context(), sdk.RestoreInput{
 			Item: item, FromBackup: sdk.NewDocument(raw), Restore: sdk.NewRestore(fieldstest.JSON(t, s.restore("r-host", "b-host", ""))),
 		})
-		if !imagecopy.CodeNoRegistry.Is(err) {
+		if !errors.Is(err, imagecopy.CodeNoRegistry) {
 			t.Errorf("%v", err)
 		}
 	})

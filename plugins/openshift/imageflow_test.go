@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -176,7 +178,7 @@ func testPrunedHistory(t *testing.T) {
 	v1["items"] = append(fields.ListAt(v1, "items"), fields.Map{"image": digestOf("b").String(), "dockerImageReference": reference + digestOf("b").String()})
 	log := logLines(t)
 	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
-	_, err := backup.Backup(t.Context(), stream, sdk.NewBackup(fieldstest.JSON(t, s.backup("pruned"))))
+	_, err := backup.Backup(t.Context(), sdk.BackupInput{Item: stream, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("pruned")))})
 	s.must(err)
 	if summary, _ := imagecopy.ReadSummary(stream); summary.Images != 1 || len(summary.Missing) != 1 || summary.Missing[0] != digestOf("b") {
 		t.Errorf("summary %+v", summary)
@@ -194,13 +196,13 @@ func testPrunedHistory(t *testing.T) {
 
 	v1["items"] = slices.Insert(fields.ListAt(v1, "items"), 0, any(fields.Map{"image": digestOf("c").String(), "dockerImageReference": reference + digestOf("c").String()}))
 	before := stream.DeepCopy()
-	_, err = backup.Backup(t.Context(), stream, sdk.NewBackup(fieldstest.JSON(t, s.backup("broken"))))
-	if !imagecopy.CodeImageMissing.Is(err) || !strings.Contains(err.Error(), digestOf("c").String()) || !strings.Contains(err.Error(), "tag v1") {
+	_, err = backup.Backup(t.Context(), sdk.BackupInput{Item: stream, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("broken")))})
+	if !errors.Is(err, imagecopy.CodeImageMissing) || !strings.Contains(err.Error(), digestOf("c").String()) || !strings.Contains(err.Error(), "tag v1") {
 		t.Errorf("without a current image: %v", err)
 	}
 	fieldstest.Equal(t, "failed", stream, before)
 	_, err = s.restoreStream(stream, target, s.restore("broken", "pruned", fmt.Sprintf(", existingResourcePolicy: update, namespaceMapping: {%s: %s}", s.namespace, into)))
-	if !imagecopy.CodeImageMissing.Is(err) || !strings.Contains(err.Error(), digestOf("c").String()) {
+	if !errors.Is(err, imagecopy.CodeImageMissing) || !strings.Contains(err.Error(), digestOf("c").String()) {
 		t.Errorf("restore without a current image: %v", err)
 	}
 }
@@ -336,7 +338,7 @@ func testImageWorkers(t *testing.T) {
 	for i := range workers {
 		item := s.stream(s.namespace, fmt.Sprintf("app%d", i))
 		done.Go(func() {
-			_, err := find[sdk.BackupItemAction](t, s.actions, "19-is-backup").Backup(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, backup)))
+			_, err := find[sdk.BackupItemAction](t, s.actions, "19-is-backup").Backup(t.Context(), sdk.BackupInput{Item: item, Backup: sdk.NewBackup(fieldstest.JSON(t, backup))})
 			if err != nil {
 				t.Error(err)
 			}
@@ -375,7 +377,8 @@ func testDeletedBackups(t *testing.T) {
 
 	remove := func(item *unstructured.Unstructured, backup string) {
 		t.Helper()
-		s.must(find[sdk.DeleteItemAction](t, s.actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, backup))))
+		_, err = find[sdk.DeleteItemAction](t, s.actions, "28-is-delete").Delete(t.Context(), sdk.DeleteInput{Item: item, Backup: sdk.NewBackup(fieldstest.JSON(t, backup))})
+		s.must(err)
 	}
 	blob := func(digest string) int { return len(s.keys("blobs/sha256/" + digest[7:9] + "/" + digest[7:])) }
 	stranger := second.DeepCopy()
@@ -390,7 +393,9 @@ func testDeletedBackups(t *testing.T) {
 	list := func(args ...string) string {
 		t.Helper()
 		var out strings.Builder
-		s.must(s.images.Clean(&out)(t.Context(), append(args, "--location", "default", "--namespace", s.velero)))
+		s.must(s.images.Clean(t.Context(), sdk.CommandInput{
+			Args: append(args, "--location", "default", "--namespace", s.velero), Host: sdk.Host{Logger: slog.Default()}, Stdout: &out,
+		}))
 		return out.String()
 	}
 	if text := list("--dry-run"); !strings.Contains(text, "2 images in the index, 0 to go") || strings.Count(text, "backup "+s.velero+"/second") != 2 {
@@ -431,7 +436,8 @@ func testDeletedBackups(t *testing.T) {
 	// Nothing of a deletion fails for what cannot be reached.
 	log := logLines(t)
 	item := second.DeepCopy()
-	s.must(find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), item, sdk.NewBackup(fieldstest.JSON(t, s.backupAt("gone", "third")))))
+	_, err = find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), sdk.DeleteInput{Item: item, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backupAt("gone", "third")))})
+	s.must(err)
 	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), "LOCATION_MISSING") {
 		t.Errorf("the log says\n%s", log())
 	}

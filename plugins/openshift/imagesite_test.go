@@ -202,7 +202,7 @@ func (s *imageSite) stream(namespace, streamName string) *unstructured.Unstructu
 func (s *imageSite) backUpStream(streamName, backup string) (*unstructured.Unstructured, error) {
 	s.t.Helper()
 	item := s.stream(s.namespace, streamName)
-	_, err := find[sdk.BackupItemAction](s.t, s.actions, "19-is-backup").Backup(s.t.Context(), item, sdk.NewBackup(fieldstest.JSON(s.t, backup)))
+	_, err := find[sdk.BackupItemAction](s.t, s.actions, "19-is-backup").Backup(s.t.Context(), sdk.BackupInput{Item: item, Backup: sdk.NewBackup(fieldstest.JSON(s.t, backup))})
 	return item, err
 }
 

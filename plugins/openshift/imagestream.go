@@ -14,7 +14,7 @@ import (
 
 // backupImageStream copies the images of an image stream that are in the
 // registry of the cluster.
-func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
@@ -72,7 +72,7 @@ func (a *actions) restoreWithImages(ctx context.Context, r *velero.Restore, item
 
 // deleteImageStream lets go of the images of a stream whose backup is deleted.
 // The deletion goes on if that fails: images that stay too long do no harm.
-func (a *actions) deleteImageStream(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) error {
+func (a *actions) deleteImageStream(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) error {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return err

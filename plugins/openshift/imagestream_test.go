@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -74,7 +75,7 @@ func TestImageStream(t *testing.T) {
 			return actionsAt(t, http.NotFoundHandler())
 		}
 		got, _, err := backUp(t, cluster(c.backupErr), "19-is-backup", c.item, c.backup)
-		if (err != nil) != (c.backupErr != none) || err != nil && (!c.backupErr.Is(err) || !strings.Contains(err.Error(), "ImageStream app")) {
+		if (err != nil) != (c.backupErr != none) || err != nil && (!errors.Is(err, c.backupErr) || !strings.Contains(err.Error(), "ImageStream app")) {
 			t.Errorf("%s: backup: %v", c.what, err)
 		}
 		want := c.backedUp
@@ -248,9 +249,9 @@ func TestImageStreamTagsReady(t *testing.T) {
 		for name := range strings.FieldsSeq(names) {
 			items = append(items, sdk.ResourceIdentifier{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: name})
 		}
-		got, err := ready.ItemsReady(t.Context(), items, sdk.NewRestore(fieldstest.JSON(t, "{spec: {namespaceMapping: {shop: copy}}}")))
-		if got != want || err != nil {
-			t.Errorf("%q: %t, %v", names, got, err)
+		answer, err := ready.ItemsReady(t.Context(), sdk.ItemsReadyInput{Items: items, Restore: sdk.NewRestore(fieldstest.JSON(t, "{spec: {namespaceMapping: {shop: copy}}}"))})
+		if answer.Ready != want || err != nil {
+			t.Errorf("%q: %t, %v", names, answer.Ready, err)
 		}
 	}
 	broken := actionsAt(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -258,7 +259,7 @@ func TestImageStreamTagsReady(t *testing.T) {
 		fmt.Fprint(w, "{}")
 	}))
 	items := []sdk.ResourceIdentifier{{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: "app:v1"}}
-	if got, err := find[sdk.ItemsReadiness](t, broken, "04-imagestreamtag-restore").ItemsReady(t.Context(), items, sdk.NewRestore([]byte("{}"))); got || err != nil {
-		t.Errorf("with an API that fails: %t, %v", got, err)
+	if answer, err := find[sdk.ItemsReadiness](t, broken, "04-imagestreamtag-restore").ItemsReady(t.Context(), sdk.ItemsReadyInput{Items: items, Restore: sdk.NewRestore([]byte("{}"))}); answer.Ready || err != nil {
+		t.Errorf("with an API that fails: %t, %v", answer.Ready, err)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // before it.
 
 // backupImageStreamTag notes the tag that this one follows.
-func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	fields.RemoveAnnotation(item, api.RelatedTagKey)
 	fields.RemoveAnnotation(item, api.RelatedTagNSKey)
 	from := fields.MapAt(item.Object, "tag", "from")
@@ -221,7 +221,7 @@ func (a *actions) streamHasTag(ctx context.Context, r *velero.Restore, item *uns
 }
 
 // imageStreamTagsReady reports whether all the tags are there, or will not be.
-func (a *actions) imageStreamTagsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner *sdk.Restore) (bool, error) {
+func (a *actions) imageStreamTagsReady(ctx context.Context, items []sdk.ResourceIdentifier, owner sdk.Restore) (bool, error) {
 	r, err := velero.RestoreOf(owner)
 	if err != nil {
 		return false, err

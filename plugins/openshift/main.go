@@ -19,6 +19,6 @@ func main() {
 	cluster := kube.New(func() (*rest.Config, error) { return kube.LoadConfig(os.Args[1:]) })
 	a := newActions(cluster)
 	register(p, a)
-	p.Command(imagecopy.CleanCommand, imagecopy.CleanAbout, a.images.Clean(os.Stdout))
+	p.Command(imagecopy.CleanCommand, imagecopy.CleanAbout, a.images.Clean)
 	p.Main()
 }

@@ -16,7 +16,7 @@ import (
 
 // backupPod marks the pod as one of a backup with facts about deployment
 // configs, and leaves out what a build has unpacked.
-func (a *actions) backupPod(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupPod(_ context.Context, item *unstructured.Unstructured, _ sdk.Backup) (sdk.BackupResult, error) {
 	fields.Annotate(item, api.PodFixKey, "true")
 	if fields.HasAnnotation(item, api.BuildNameKey) {
 		excludeBuildVolumes(item)

@@ -17,7 +17,7 @@ const kindDeploymentConfig = "DeploymentConfig"
 
 // backupReplicationController notes whether the deployment config that owns it
 // is paused.
-func (a *actions) backupReplicationController(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupReplicationController(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	config, owned := fields.Owner(item, kindDeploymentConfig)
 	if !owned {
 		return sdk.BackupResult{}, nil

@@ -50,12 +50,12 @@ func testConstraints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		related, err := find[sdk.ItemBlockAction](t, s.actions, "02-serviceaccount-iba").RelatedItems(t.Context(), fieldstest.Object(t, item), sdk.NewBackup(fieldstest.JSON(t, in("{metadata: {uid: NS}}"))))
-		if err != nil || !slices.Equal(related, result.AdditionalItems) {
-			t.Errorf("related items %v, additional items %v, %v", related, result.AdditionalItems, err)
+		related, err := find[sdk.ItemBlockAction](t, s.actions, "02-serviceaccount-iba").RelatedItems(t.Context(), sdk.RelatedItemsInput{Item: fieldstest.Object(t, item), Backup: sdk.NewBackup(fieldstest.JSON(t, in("{metadata: {uid: NS}}")))})
+		if err != nil || !slices.Equal(related.Items, result.AdditionalItems) {
+			t.Errorf("related items %v, additional items %v, %v", related.Items, result.AdditionalItems, err)
 		}
 		var names []string
-		for _, id := range related {
+		for _, id := range related.Items {
 			if id.Group != "security.openshift.io" || id.Resource != "securitycontextconstraints" || id.Namespace != "" {
 				t.Errorf("identifier %+v", id)
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestItemsThatLie(t *testing.T) {
 				continue
 			}
 			err := callAction(t.Context(), action.implementation, item.DeepCopy(), fieldstest.JSON(t, limited))
-			if !velero.CodeOutOfScope.Is(err) {
+			if !errors.Is(err, velero.CodeOutOfScope) {
 				t.Errorf("%s with %s: %v", action.name, item.GetKind(), err)
 			}
 		}
@@ -39,12 +40,12 @@ func TestItemsThatLie(t *testing.T) {
 func TestOperationsThatLie(t *testing.T) {
 	const limited = "{metadata: {name: r}, spec: {includedNamespaces: [attacker], namespaceMapping: {victim: other}}}"
 	operations := find[sdk.RestoreOperations](t, offline(t), "27-image-trigger")
-	owner := sdk.NewRestore(fieldstest.JSON(t, limited))
 	for _, id := range []string{"Deployment.apps/victim/app", "Deployment.apps/other/app"} {
-		if _, err := operations.RestoreProgress(t.Context(), id, owner); err == nil || !strings.Contains(err.Error(), "does not write to") {
+		in := sdk.RestoreOperation{ID: id, Restore: sdk.NewRestore(fieldstest.JSON(t, limited))}
+		if _, err := operations.RestoreProgress(t.Context(), in); err == nil || !strings.Contains(err.Error(), "does not write to") {
 			t.Errorf("progress of %s: %v", id, err)
 		}
-		if err := operations.CancelRestore(t.Context(), id, owner); err == nil || !strings.Contains(err.Error(), "does not write to") {
+		if _, err := operations.CancelRestore(t.Context(), in); err == nil || !strings.Contains(err.Error(), "does not write to") {
 			t.Errorf("cancellation of %s: %v", id, err)
 		}
 	}

@@ -15,12 +15,12 @@ import (
 
 // backupServiceAccount adds the security context constraints that let the pods
 // of the account run.
-func (a *actions) backupServiceAccount(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupServiceAccount(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	items, err := a.relatedToServiceAccount(ctx, item, b)
 	return sdk.BackupResult{AdditionalItems: items}, err
 }
 
-func (a *actions) relatedToServiceAccount(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
+func (a *actions) relatedToServiceAccount(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) ([]sdk.ResourceIdentifier, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
 
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
@@ -48,7 +50,7 @@ func TestTable(t *testing.T) {
 	var got []string
 	for _, action := range offline(t).table() {
 		got = append(got, strings.TrimSuffix(action.name, "-plugin"))
-		selector, err := action.implementation.AppliesTo(t.Context())
+		selector, err := action.implementation.AppliesTo(t.Context(), sdk.AppliesToInput{})
 		if err != nil || len(selector.IncludedResources) == 0 {
 			t.Errorf("%s applies to %+v, %v", action.name, selector, err)
 		}

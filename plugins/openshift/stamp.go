@@ -16,7 +16,7 @@ import (
 // the clusters that it comes from and goes to. The actions behind this one read
 // the stamps in place of the cluster.
 
-func (a *actions) backupStamp(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupStamp(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err

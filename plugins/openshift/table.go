@@ -117,13 +117,13 @@ func register(p *sdk.Plugin, a *actions) {
 		name := "openshift.io/" + action.name
 		switch implementation := action.implementation.(type) {
 		case sdk.BackupItemAction:
-			p.BackupItemAction(name, implementation)
+			p.BackupItemAction(name, func(sdk.Host) (sdk.BackupItemAction, error) { return implementation, nil })
 		case sdk.RestoreItemAction:
-			p.RestoreItemAction(name, implementation)
+			p.RestoreItemAction(name, func(sdk.Host) (sdk.RestoreItemAction, error) { return implementation, nil })
 		case sdk.DeleteItemAction:
-			p.DeleteItemAction(name, implementation)
+			p.DeleteItemAction(name, func(sdk.Host) (sdk.DeleteItemAction, error) { return implementation, nil })
 		case sdk.ItemBlockAction:
-			p.ItemBlockAction(name, implementation)
+			p.ItemBlockAction(name, func(sdk.Host) (sdk.ItemBlockAction, error) { return implementation, nil })
 		}
 	}
 }

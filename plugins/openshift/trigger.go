@@ -142,8 +142,8 @@ func (i imageTriggers) paused(ctx context.Context, o operation, r *velero.Restor
 
 // RestoreProgress lets the triggers go on when the pods that Velero has restored
 // are ready, and their hooks have had their time.
-func (i imageTriggers) RestoreProgress(ctx context.Context, operationID string, owner *sdk.Restore) (sdk.Progress, error) {
-	o, r, err := readOperation(operationID, owner)
+func (i imageTriggers) RestoreProgress(ctx context.Context, in sdk.RestoreOperation) (sdk.Progress, error) {
+	o, r, err := readOperation(in.ID, in.Restore)
 	if err != nil {
 		return sdk.Progress{}, err
 	}
@@ -155,7 +155,7 @@ func (i imageTriggers) RestoreProgress(ctx context.Context, operationID string, 
 	if err != nil {
 		// What fails now, such as a change that somebody else was faster with, is
 		// tried again at the next look.
-		slog.Info("image triggers stay paused for now", "workload", operationID, "error", err)
+		slog.Info("image triggers stay paused for now", "workload", in.ID, "error", err)
 		return sdk.Progress{Description: "image triggers are paused", Updated: time.Now()}, nil
 	}
 	return p, nil
@@ -195,12 +195,12 @@ func (i imageTriggers) advance(ctx context.Context, o operation, r *velero.Resto
 }
 
 // CancelRestore lets the triggers go on.
-func (i imageTriggers) CancelRestore(ctx context.Context, operationID string, owner *sdk.Restore) error {
-	o, r, err := readOperation(operationID, owner)
+func (i imageTriggers) CancelRestore(ctx context.Context, in sdk.RestoreOperation) (sdk.CancelResult, error) {
+	o, r, err := readOperation(in.ID, in.Restore)
 	if err != nil {
-		return err
+		return sdk.CancelResult{}, err
 	}
-	return retry.OnError(retry.DefaultBackoff, isConflict, func() error {
+	return sdk.CancelResult{}, retry.OnError(retry.DefaultBackoff, isConflict, func() error {
 		workload, err := i.paused(ctx, o, r)
 		if err != nil || workload == nil {
 			return err
@@ -211,7 +211,7 @@ func (i imageTriggers) CancelRestore(ctx context.Context, operationID string, ow
 
 // readOperation reads the ID of an operation, which Velero keeps in the bucket:
 // it counts only for a namespace that the Restore writes to.
-func readOperation(id string, owner *sdk.Restore) (operation, *velero.Restore, error) {
+func readOperation(id string, owner sdk.Restore) (operation, *velero.Restore, error) {
 	o, err := parseOperation(id)
 	if err != nil {
 		return o, nil, err

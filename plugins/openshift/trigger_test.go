@@ -178,7 +178,7 @@ func (r triggerRun) change(patch string) {
 func (r triggerRun) progress(want bool) {
 	r.t.Helper()
 	operations := find[sdk.RestoreOperations](r.t, openShift(r.t).actions, "27-image-trigger")
-	p, err := operations.RestoreProgress(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}")))
+	p, err := operations.RestoreProgress(r.t.Context(), sdk.RestoreOperation{ID: "Deployment.apps/" + r.namespace + "/web", Restore: sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}"))})
 	if err != nil || p.Completed != want || p.Err != "" || p.Updated.IsZero() {
 		r.t.Errorf("progress: %+v, %v", p, err)
 	}
@@ -187,7 +187,7 @@ func (r triggerRun) progress(want bool) {
 func (r triggerRun) cancel() {
 	r.t.Helper()
 	operations := find[sdk.RestoreOperations](r.t, openShift(r.t).actions, "27-image-trigger")
-	if err := operations.CancelRestore(r.t.Context(), "Deployment.apps/"+r.namespace+"/web", sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}"))); err != nil {
+	if _, err := operations.CancelRestore(r.t.Context(), sdk.RestoreOperation{ID: "Deployment.apps/" + r.namespace + "/web", Restore: sdk.NewRestore(fieldstest.JSON(r.t, "{metadata: {name: r}}"))}); err != nil {
 		r.t.Error(err)
 	}
 }
@@ -303,7 +303,7 @@ func testTriggers(t *testing.T) {
 	t.Run("unknown operation", func(t *testing.T) {
 		operations := find[sdk.RestoreOperations](t, openShift(t).actions, "27-image-trigger")
 		for _, id := range []string{"", "x", "Deployment.apps/a", "Deployment.apps//a", "Secret/a/b", "Deployment.apps/a/b/c"} {
-			if _, err := operations.RestoreProgress(t.Context(), id, sdk.NewRestore([]byte("{}"))); err == nil {
+			if _, err := operations.RestoreProgress(t.Context(), sdk.RestoreOperation{ID: id, Restore: sdk.NewRestore([]byte("{}"))}); err == nil {
 				t.Errorf("the progress of %q is no error", id)
 			}
 		}

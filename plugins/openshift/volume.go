@@ -17,7 +17,7 @@ import (
 const reclaimRetain = "Retain"
 
 // backupVolume keeps the data of a volume that is moved, when its claim goes.
-func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructured, b *sdk.Backup) (sdk.BackupResult, error) {
+func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil || !api.Migration(t.Metadata.Labels) {
 		return sdk.BackupResult{}, err

@@ -136,7 +136,7 @@ func TestBadValues(t *testing.T) {
 	} {
 		v, err := keys.Parse(map[string]string{c.key: c.value})
 		var e *fault.Error
-		if !errors.As(err, &e) || !config.InvalidValue.Is(err) {
+		if !errors.As(err, &e) || !errors.Is(err, config.InvalidValue) {
 			t.Errorf("%s=%s: error %v", c.key, c.value, err)
 			continue
 		}
@@ -162,7 +162,7 @@ func TestNoPasswordInErrors(t *testing.T) {
 func TestUnknownKeys(t *testing.T) {
 	few := config.Keys{config.String("d", ""), config.String("c", "")}
 	_, err := few.Parse(map[string]string{"b": "", "a": "1", "c": "2"})
-	if !config.UnknownKey.Is(err) || !strings.HasPrefix(err.Error(), "config has invalid keys [a b]; valid keys are [c d]; fix: ") {
+	if !errors.Is(err, config.UnknownKey) || !strings.HasPrefix(err.Error(), "config has invalid keys [a b]; valid keys are [c d]; fix: ") {
 		t.Errorf("error: %v", err)
 	}
 	for wrong, right := range map[string]string{
@@ -182,7 +182,7 @@ func TestRequired(t *testing.T) {
 	ks := config.Keys{config.String("region", "").Required("missing region in aws configuration")}
 	for _, m := range []map[string]string{nil, {"region": ""}} {
 		_, err := ks.Parse(m)
-		if !config.MissingKey.Is(err) || !strings.HasPrefix(err.Error(), "missing region in aws configuration; fix: set region") {
+		if !errors.Is(err, config.MissingKey) || !strings.HasPrefix(err.Error(), "missing region in aws configuration; fix: set region") {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
@@ -203,7 +203,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		}
 	}
 	for _, code := range []fault.Code{config.UnknownKey, config.InvalidValue, config.Conflict} {
-		if !code.Is(err) {
+		if !errors.Is(err, code) {
 			t.Errorf("code %s is missing in: %v", code.ID, err)
 		}
 	}

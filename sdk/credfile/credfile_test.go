@@ -69,7 +69,7 @@ func TestReadAWSErrors(t *testing.T) {
 
 func check(t *testing.T, what string, err error, code fault.Code, parts []string) {
 	t.Helper()
-	if !code.Is(err) {
+	if !errors.Is(err, code) {
 		t.Errorf("%s: error %v has not code %s", what, err, code.ID)
 		return
 	}
@@ -148,7 +148,7 @@ func TestAzure(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = credfile.AzureFrom(entries, c.accountKey).Check()
-		if (err == nil) != c.ok || !c.ok && !credfile.Incomplete.Is(err) {
+		if (err == nil) != c.ok || !c.ok && !errors.Is(err, credfile.Incomplete) {
 			t.Errorf("%q: %v", c.text, err)
 		}
 	}

@@ -2,18 +2,21 @@
 // what failed, the object it failed on, and the fix.
 package fault
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // A Code identifies one kind of failure. Its ID is stable between releases, so
-// that documentation and alerts can refer to it.
+// that documentation and alerts can refer to it. It is an error in order to be
+// the target of errors.Is:
+//
+//	if errors.Is(err, config.UnknownKey) {
 type Code struct {
 	ID      string // upper case with underscores: S3_ACCESS_DENIED
 	Meaning string // what it means, one sentence
 	Fix     string // what to do, one sentence; used when an Error brings no Fix of its own
 }
+
+// Error returns the meaning and the ID.
+func (c Code) Error() string { return c.Meaning + " [" + c.ID + "]" }
 
 // Error reports one failure. Its text is
 //
@@ -54,16 +57,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether err, or an error that it wraps or joins, carries the code.
-func (c Code) Is(err error) bool {
-	if e, ok := err.(*Error); ok && e.Code.ID == c.ID {
-		return true
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		return c.Is(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(e.Unwrap(), c.Is)
-	}
-	return false
+// Is reports whether target is the code of e, so that errors.Is(err, code) holds
+// for each code that an error, or one that it wraps or joins, carries.
+func (e *Error) Is(target error) bool {
+	code, ok := target.(Code)
+	return ok && code.ID == e.Code.ID
 }

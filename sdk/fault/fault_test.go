@@ -34,12 +34,12 @@ func TestCodeIsFoundInWrappedAndJoinedErrors(t *testing.T) {
 		&fault.Error{Code: other.Code, Err: e},
 		errors.Join(io.EOF, other, fmt.Errorf("deep: %w", errors.Join(other, e))),
 	} {
-		if !denied.Is(err) {
+		if !errors.Is(err, denied) {
 			t.Errorf("not found in %v", err)
 		}
 	}
 	for _, err := range []error{nil, io.EOF, other, errors.Join(other, io.EOF)} {
-		if denied.Is(err) {
+		if errors.Is(err, denied) {
 			t.Errorf("found in %v", err)
 		}
 	}

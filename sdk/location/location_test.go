@@ -2,6 +2,7 @@ package location_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -170,7 +171,7 @@ func TestFileErrors(t *testing.T) {
 			[]string{"spec.provider", "spec.objectStorage.bucket"}},
 	} {
 		_, err := location.Parse([]byte(c.text), c.name)
-		if !c.code.Is(err) {
+		if !errors.Is(err, c.code) {
 			t.Errorf("%s: error %v has not code %s", c.what, err, c.code.ID)
 			continue
 		}
@@ -184,13 +185,13 @@ func TestFileErrors(t *testing.T) {
 
 func TestReadFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bsl.yaml")
-	if _, err := location.ReadFile(path, ""); !location.UnreadableFile.Is(err) || !strings.Contains(err.Error(), path) {
+	if _, err := location.ReadFile(path, ""); !errors.Is(err, location.UnreadableFile) || !strings.Contains(err.Error(), path) {
 		t.Errorf("absent file: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("kind: Pod"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := location.ReadFile(path, ""); !location.NotInFile.Is(err) || !strings.Contains(err.Error(), path) {
+	if _, err := location.ReadFile(path, ""); !errors.Is(err, location.NotInFile) || !strings.Contains(err.Error(), path) {
 		t.Errorf("no location: %v", err)
 	}
 	if err := os.WriteFile(path, []byte(backup), 0o600); err != nil {

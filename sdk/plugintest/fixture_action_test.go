@@ -15,12 +15,12 @@ import (
 // stamp is a sound action of every kind.
 type stamp struct{}
 
-func (stamp) AppliesTo(context.Context) (sdk.Selector, error) {
+func (stamp) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
 	return sdk.Selector{IncludedResources: []string{"configmaps"}, LabelSelector: "app in (a, b),!c"}, nil
 }
 
-func (stamp) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
-	annotate(item)
+func (stamp) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	annotate(in.Item)
 	return sdk.BackupResult{}, nil
 }
 
@@ -29,17 +29,21 @@ func (stamp) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult,
 	return sdk.RestoreResult{}, nil
 }
 
-func (stamp) Delete(context.Context, *unstructured.Unstructured, *sdk.Backup) error { return nil }
-
-func (stamp) RelatedItems(context.Context, *unstructured.Unstructured, *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
-	return nil, nil
+func (stamp) Delete(context.Context, sdk.DeleteInput) (sdk.DeleteResult, error) {
+	return sdk.DeleteResult{}, nil
 }
 
-func (stamp) BackupProgress(_ context.Context, operation string, _ *sdk.Backup) (sdk.Progress, error) {
-	return sdk.Progress{}, fmt.Errorf("operation ID %s is invalid", operation)
+func (stamp) RelatedItems(context.Context, sdk.RelatedItemsInput) (sdk.RelatedItemsResult, error) {
+	return sdk.RelatedItemsResult{}, nil
 }
 
-func (stamp) CancelBackup(context.Context, string, *sdk.Backup) error { return nil }
+func (stamp) BackupProgress(_ context.Context, in sdk.BackupOperation) (sdk.Progress, error) {
+	return sdk.Progress{}, fmt.Errorf("operation ID %s is invalid", in.ID)
+}
+
+func (stamp) CancelBackup(context.Context, sdk.BackupOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, nil
+}
 
 func annotate(item *unstructured.Unstructured) {
 	annotations := item.GetAnnotations()
@@ -60,8 +64,8 @@ const misbehavingName = "example.io/misbehave"
 
 var errPanic = errors.New("an error on purpose") // the value of a panic; never changed
 
-func (m misbehaving) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
-	do, _, _ := unstructured.NestedString(item.Object, "do")
+func (m misbehaving) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	do, _, _ := unstructured.NestedString(in.Item.Object, "do")
 	switch do {
 	case "value":
 		panic("a value on purpose")

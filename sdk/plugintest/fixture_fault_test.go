@@ -90,18 +90,18 @@ type faultyStore struct {
 	hoard  []byte
 }
 
-func (s *faultyStore) Init(ctx context.Context, config map[string]string) error {
+func (s *faultyStore) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
 	switch s.fault {
 	case "accepts unknown keys":
-		s.config.Store(&dirConfig{config["root"], config["url"]})
-		return nil
+		s.config.Store(&dirConfig{in.Config["root"], in.Config["url"]})
+		return sdk.InitResult{}, nil
 	case "forgets its configuration during Init":
 		s.config.Store(nil)
 		time.Sleep(time.Millisecond)
 	case "locks its store":
-		lock, err := os.OpenFile(filepath.Join(config["root"], "lock"), os.O_CREATE|os.O_EXCL, 0o600)
+		lock, err := os.OpenFile(filepath.Join(in.Config["root"], "lock"), os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
-			return err
+			return sdk.InitResult{}, err
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *faultyStore) Init(ctx context.Context, config map[string]string) error 
 	case "opens a file at each Init":
 		s.leak()
 	}
-	return s.dirStore.Init(ctx, config)
+	return s.dirStore.Init(ctx, in)
 }
 
 // unlocker removes its file when it is closed.
@@ -137,40 +137,44 @@ func (s *faultyStore) leak() {
 	s.leaked = append(s.leaked, f)
 }
 
-func (s *faultyStore) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
+func (s *faultyStore) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
 	switch s.fault {
 	case "writes in place":
-		return s.writeInPlace(bucket, key, body, os.O_TRUNC)
+		return sdk.PutObjectResult{}, s.writeInPlace(in.Bucket, in.Key, in.Body, os.O_TRUNC)
 	case "does not truncate":
-		return s.writeInPlace(bucket, key, body, 0)
+		return sdk.PutObjectResult{}, s.writeInPlace(in.Bucket, in.Key, in.Body, 0)
 	case "stores what it has when a body breaks":
-		return s.dirStore.PutObject(context.WithoutCancel(ctx), bucket, key, endless{body})
+		return s.dirStore.PutObject(context.WithoutCancel(ctx), sdk.PutObjectInput{Bucket: in.Bucket, Key: in.Key, Body: endless{in.Body}})
 	case "shares one buffer":
-		return s.shareBuffer(ctx, bucket, key, body)
+		return sdk.PutObjectResult{}, s.shareBuffer(ctx, in.Bucket, in.Key, in.Body)
 	case "holds objects in memory":
-		all, err := io.ReadAll(body)
+		all, err := io.ReadAll(in.Body)
 		if err != nil {
-			return err
+			return sdk.PutObjectResult{}, err
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.hoard = all
-		return s.dirStore.PutObject(ctx, bucket, key, bytes.NewReader(all))
+		return s.dirStore.PutObject(ctx, sdk.PutObjectInput{Bucket: in.Bucket, Key: in.Key, Body: bytes.NewReader(all)})
 	case "puts a temporary file beside itself":
 		f, err := os.CreateTemp("", "part")
 		must(err)
-		_, err = io.Copy(f, body)
+		_, err = io.Copy(f, in.Body)
 		if err != nil {
-			return err
+			return sdk.PutObjectResult{}, err
 		}
 		_, err = f.Seek(0, io.SeekStart)
-		return errors.Join(err, s.dirStore.PutObject(ctx, bucket, key, f), os.Remove(f.Name()))
+		if err == nil {
+			in.Body = f
+			_, err = s.dirStore.PutObject(ctx, in)
+		}
+		return sdk.PutObjectResult{}, errors.Join(err, os.Remove(f.Name()))
 	case "stores in absent buckets":
 		if c := s.config.Load(); c != nil {
-			must(os.MkdirAll(filepath.Join(c.root, bucket), 0o700))
+			must(os.MkdirAll(filepath.Join(c.root, in.Bucket), 0o700))
 		}
 	}
-	return s.dirStore.PutObject(ctx, bucket, key, body)
+	return s.dirStore.PutObject(ctx, in)
 }
 
 // endless turns an error into an end.
@@ -209,91 +213,92 @@ func (s *faultyStore) shareBuffer(ctx context.Context, bucket, key string, body 
 	time.Sleep(time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirStore.PutObject(ctx, bucket, key, bytes.NewReader(bytes.Clone(shared)))
+	_, err = s.dirStore.PutObject(ctx, sdk.PutObjectInput{Bucket: bucket, Key: key, Body: bytes.NewReader(bytes.Clone(shared))})
+	return err
 }
 
-func (s *faultyStore) ObjectExists(ctx context.Context, bucket, key string) (bool, error) {
-	exists, err := s.dirStore.ObjectExists(ctx, bucket, key)
+func (s *faultyStore) ObjectExists(ctx context.Context, in sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
+	found, err := s.dirStore.ObjectExists(ctx, in)
 	if s.fault == "reports errors as absence" {
 		err = nil
 	}
-	return exists, err
+	return found, err
 }
 
-func (s *faultyStore) GetObject(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
-	body, err := s.dirStore.GetObject(ctx, bucket, key)
+func (s *faultyStore) GetObject(ctx context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
+	object, err := s.dirStore.GetObject(ctx, in)
 	switch s.fault {
 	case "gives absent objects as empty":
 		if errors.Is(err, os.ErrNotExist) {
-			return io.NopCloser(strings.NewReader("")), nil
+			return sdk.GetObjectResult{Body: io.NopCloser(strings.NewReader(""))}, nil
 		}
 	case "ends a broken download as if complete":
 		if err == nil {
-			return struct {
+			return sdk.GetObjectResult{Body: struct {
 				io.Reader
 				io.Closer
-			}{endless{body}, body}, nil
+			}{endless{object.Body}, object.Body}}, nil
 		}
 	case "does not close downloads":
 		s.leak()
 	}
-	return body, err
+	return sdk.GetObjectResult{Body: object.Body}, err
 }
 
-func (s *faultyStore) ListObjects(ctx context.Context, bucket, prefix string) ([]string, error) {
-	keys, err := s.dirStore.ListObjects(ctx, bucket, prefix)
+func (s *faultyStore) ListObjects(ctx context.Context, in sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
+	listed, err := s.dirStore.ListObjects(ctx, in)
 	switch s.fault {
 	case "lists one page":
-		keys = keys[:min(1000, len(keys))]
+		listed.Keys = listed.Keys[:min(1000, len(listed.Keys))]
 	case "lists + as a blank":
-		for i := range keys {
-			if plain, err := url.QueryUnescape(keys[i]); err == nil {
-				keys[i] = plain
+		for i := range listed.Keys {
+			if plain, err := url.QueryUnescape(listed.Keys[i]); err == nil {
+				listed.Keys[i] = plain
 			}
 		}
 	case "lists nothing when broken", "lists nothing before Init":
 		err = nil
 	}
-	return keys, err
+	return sdk.ListObjectsResult{Keys: listed.Keys}, err
 }
 
-func (s *faultyStore) ListCommonPrefixes(ctx context.Context, bucket, prefix, delimiter string) ([]string, error) {
+func (s *faultyStore) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
 	if s.fault == "knows one delimiter" {
-		delimiter = "/"
+		in.Delimiter = "/"
 	}
-	prefixes, err := s.dirStore.ListCommonPrefixes(ctx, bucket, prefix, delimiter)
+	listed, err := s.dirStore.ListCommonPrefixes(ctx, in)
 	switch s.fault {
 	case "lists prefixes twice":
-		prefixes = append(prefixes, prefixes...)
+		listed.Prefixes = append(listed.Prefixes, listed.Prefixes...)
 	case "cuts the delimiter off":
-		for i := range prefixes {
-			prefixes[i] = strings.TrimSuffix(prefixes[i], delimiter)
+		for i := range listed.Prefixes {
+			listed.Prefixes[i] = strings.TrimSuffix(listed.Prefixes[i], in.Delimiter)
 		}
 	}
-	return prefixes, err
+	return sdk.ListCommonPrefixesResult{Prefixes: listed.Prefixes}, err
 }
 
-func (s *faultyStore) DeleteObject(ctx context.Context, bucket, key string) error {
+func (s *faultyStore) DeleteObject(ctx context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
 	switch s.fault {
 	case "deletes no absent objects":
-		if exists, err := s.dirStore.ObjectExists(ctx, bucket, key); err == nil && !exists {
-			return errors.New("there is no such object")
+		if found, err := s.dirStore.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: in.Bucket, Key: in.Key}); err == nil && !found.Exists {
+			return sdk.DeleteObjectResult{}, errors.New("there is no such object")
 		}
 	case "deletes nothing":
-		return nil
+		return sdk.DeleteObjectResult{}, nil
 	}
-	return s.dirStore.DeleteObject(ctx, bucket, key)
+	return s.dirStore.DeleteObject(ctx, in)
 }
 
-func (s *faultyStore) CreateSignedURL(ctx context.Context, bucket, key string, ttl time.Duration) (string, error) {
+func (s *faultyStore) CreateSignedURL(ctx context.Context, in sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
 	switch s.fault {
 	case "signs for ever":
-		ttl = time.Hour
+		in.TTL = time.Hour
 	case "does not escape URLs":
-		signed, err := s.dirStore.CreateSignedURL(ctx, bucket, key, ttl)
-		return strings.ReplaceAll(signed, "%2B", "+"), err
+		signed, err := s.dirStore.CreateSignedURL(ctx, in)
+		return sdk.CreateSignedURLResult{URL: strings.ReplaceAll(signed.URL, "%2B", "+")}, err
 	}
-	return s.dirStore.CreateSignedURL(ctx, bucket, key, ttl)
+	return s.dirStore.CreateSignedURL(ctx, in)
 }
 
 // faultyStamp is an action with one fault.
@@ -303,8 +308,8 @@ type faultyStamp struct {
 	asked *int
 }
 
-func (a faultyStamp) AppliesTo(ctx context.Context) (sdk.Selector, error) {
-	selector, err := a.stamp.AppliesTo(ctx)
+func (a faultyStamp) AppliesTo(ctx context.Context, _ sdk.AppliesToInput) (sdk.Selector, error) {
+	selector, err := a.stamp.AppliesTo(ctx, sdk.AppliesToInput{})
 	switch a.fault {
 	case "answers with a bad label selector":
 		selector.LabelSelector = "a in ("
@@ -315,27 +320,27 @@ func (a faultyStamp) AppliesTo(ctx context.Context) (sdk.Selector, error) {
 	return selector, err
 }
 
-func (a faultyStamp) Backup(ctx context.Context, item *unstructured.Unstructured, backup *sdk.Backup) (sdk.BackupResult, error) {
+func (a faultyStamp) Backup(ctx context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
 	switch a.fault {
 	case "drops unknown fields":
-		delete(item.Object, "xPlugintest")
+		delete(in.Item.Object, "xPlugintest")
 	case "turns integers into floats":
-		probe, _, _ := unstructured.NestedMap(item.Object, "xPlugintest")
+		probe, _, _ := unstructured.NestedMap(in.Item.Object, "xPlugintest")
 		if big, ok := probe["big"].(int64); ok {
 			probe["big"] = float64(big)
-			item.Object["xPlugintest"] = probe
+			in.Item.Object["xPlugintest"] = probe
 		}
 	case "trusts its objects":
-		item.SetName(item.Object["metadata"].(map[string]any)["name"].(string))
+		in.Item.SetName(in.Item.Object["metadata"].(map[string]any)["name"].(string))
 	case "trusts its backups":
-		object, err := backup.Object()
+		object, err := in.Backup.Object()
 		must(err)
-		item.SetNamespace(object.Object["metadata"].(map[string]any)["namespace"].(string))
+		in.Item.SetNamespace(object.Object["metadata"].(map[string]any)["namespace"].(string))
 	case "panics in a goroutine":
-		if do, _, _ := unstructured.NestedString(item.Object, "do"); do != "" {
+		if do, _, _ := unstructured.NestedString(in.Item.Object, "do"); do != "" {
 			go panic("a value on purpose")
 			select {}
 		}
 	}
-	return a.stamp.Backup(ctx, item, backup)
+	return a.stamp.Backup(ctx, in)
 }

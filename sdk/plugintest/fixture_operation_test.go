@@ -25,17 +25,17 @@ type copying struct {
 
 const copyName = "example.io/copy"
 
-func (c *copying) Backup(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) (sdk.BackupResult, error) {
-	if do, _, _ := unstructured.NestedString(item.Object, "do"); do != "copy" || c.fault == "begins no operation" {
+func (c *copying) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	if do, _, _ := unstructured.NestedString(in.Item.Object, "do"); do != "copy" || c.fault == "begins no operation" {
 		return sdk.BackupResult{}, nil
 	}
-	if c.fault != "copies again at the end" && finalizing(backup) {
+	if c.fault != "copies again at the end" && finalizing(in.Backup) {
 		return sdk.BackupResult{}, nil
 	}
 	return sdk.BackupResult{OperationID: c.begin()}, nil
 }
 
-func finalizing(backup *sdk.Backup) bool {
+func finalizing(backup sdk.Backup) bool {
 	object, err := backup.Object()
 	if err != nil {
 		return false
@@ -76,12 +76,12 @@ func (c *copying) cancel(ctx context.Context) error {
 	return nil
 }
 
-func (c *copying) BackupProgress(_ context.Context, id string, _ *sdk.Backup) (sdk.Progress, error) {
-	return c.progress(id)
+func (c *copying) BackupProgress(_ context.Context, in sdk.BackupOperation) (sdk.Progress, error) {
+	return c.progress(in.ID)
 }
 
-func (c *copying) CancelBackup(ctx context.Context, _ string, _ *sdk.Backup) error {
-	return c.cancel(ctx)
+func (c *copying) CancelBackup(ctx context.Context, _ sdk.BackupOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, c.cancel(ctx)
 }
 
 func (c *copying) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
@@ -91,17 +91,17 @@ func (c *copying) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreRe
 	return sdk.RestoreResult{OperationID: c.begin()}, nil
 }
 
-func (c *copying) RestoreProgress(_ context.Context, id string, _ *sdk.Restore) (sdk.Progress, error) {
-	return c.progress(id)
+func (c *copying) RestoreProgress(_ context.Context, in sdk.RestoreOperation) (sdk.Progress, error) {
+	return c.progress(in.ID)
 }
 
-func (c *copying) CancelRestore(ctx context.Context, _ string, _ *sdk.Restore) error {
-	return c.cancel(ctx)
+func (c *copying) CancelRestore(ctx context.Context, _ sdk.RestoreOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, c.cancel(ctx)
 }
 
-func (c *copying) ItemsReady(_ context.Context, items []sdk.ResourceIdentifier, _ *sdk.Restore) (bool, error) {
+func (c *copying) ItemsReady(_ context.Context, in sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
 	if c.fault == "expects items" {
-		return items[0].Name != "", nil
+		return sdk.ItemsReadyResult{Ready: in.Items[0].Name != ""}, nil
 	}
-	return true, nil
+	return sdk.ItemsReadyResult{Ready: true}, nil
 }

@@ -23,15 +23,15 @@ type dirSnapshotter struct{ root atomic.Pointer[string] }
 
 const driver = "fs.example.io"
 
-func (s *dirSnapshotter) Init(_ context.Context, config map[string]string) error {
-	for key := range config {
+func (s *dirSnapshotter) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
+	for key := range in.Config {
 		if !slices.Contains([]string{"root", "zone"}, key) {
-			return fmt.Errorf("config has the unknown key %s", key)
+			return sdk.InitResult{}, fmt.Errorf("config has the unknown key %s", key)
 		}
 	}
-	root := config["root"]
+	root := in.Config["root"]
 	s.root.Store(&root)
-	return nil
+	return sdk.InitResult{}, nil
 }
 
 func (s *dirSnapshotter) file(kind, id string) (string, error) {
@@ -61,53 +61,55 @@ func (s *dirSnapshotter) read(kind, id string) (string, error) {
 	return string(content), err
 }
 
-func (s *dirSnapshotter) CreateVolumeFromSnapshot(_ context.Context, snapshot, volumeType, zone string, _ int64) (string, error) {
-	if zone == "" {
-		return "", errors.New("the zone is missing")
+func (s *dirSnapshotter) CreateVolume(_ context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
+	if in.Zone == "" {
+		return sdk.CreateVolumeResult{}, errors.New("the zone is missing")
 	}
-	if _, err := s.read("snapshots", snapshot); err != nil {
-		return "", err
+	if _, err := s.read("snapshots", in.SnapshotID); err != nil {
+		return sdk.CreateVolumeResult{}, err
 	}
-	return s.create("volumes", volumeType)
+	id, err := s.create("volumes", in.VolumeType)
+	return sdk.CreateVolumeResult{VolumeID: id}, err
 }
 
-func (s *dirSnapshotter) GetVolumeInfo(_ context.Context, volume, _ string) (string, int64, error) {
-	volumeType, err := s.read("volumes", volume)
-	return volumeType, 0, err
+func (s *dirSnapshotter) VolumeInfo(_ context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
+	volumeType, err := s.read("volumes", in.VolumeID)
+	return sdk.VolumeInfoResult{VolumeType: volumeType, IOPS: 0}, err
 }
 
-func (s *dirSnapshotter) CreateSnapshot(_ context.Context, volume, _ string, _ map[string]string) (string, error) {
-	if _, err := s.read("volumes", volume); err != nil {
-		return "", err
+func (s *dirSnapshotter) CreateSnapshot(_ context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
+	if _, err := s.read("volumes", in.VolumeID); err != nil {
+		return sdk.CreateSnapshotResult{}, err
 	}
-	return s.create("snapshots", volume)
+	id, err := s.create("snapshots", in.VolumeID)
+	return sdk.CreateSnapshotResult{SnapshotID: id}, err
 }
 
-func (s *dirSnapshotter) DeleteSnapshot(_ context.Context, snapshot string) error {
-	file, err := s.file("snapshots", snapshot)
-	if err != nil || snapshot == "" {
-		return err
+func (s *dirSnapshotter) DeleteSnapshot(_ context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
+	file, err := s.file("snapshots", in.SnapshotID)
+	if err != nil || in.SnapshotID == "" {
+		return sdk.DeleteSnapshotResult{}, err
 	}
 	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
-		return err
+		return sdk.DeleteSnapshotResult{}, err
 	}
-	return nil
+	return sdk.DeleteSnapshotResult{}, nil
 }
 
-func (s *dirSnapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
-	csi, _, err := unstructured.NestedMap(pv.Object, "spec", "csi")
+func (s *dirSnapshotter) VolumeID(_ context.Context, in sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
+	csi, _, err := unstructured.NestedMap(in.PersistentVolume.Object, "spec", "csi")
 	if err != nil || csi["driver"] != driver {
-		return "", err
+		return sdk.VolumeIDResult{}, err
 	}
 	id, _, err := unstructured.NestedString(csi, "volumeHandle")
-	return id, err
+	return sdk.VolumeIDResult{VolumeID: id}, err
 }
 
-func (s *dirSnapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
-	if name, _, err := unstructured.NestedString(pv.Object, "spec", "csi", "driver"); err != nil || name != driver {
-		return fmt.Errorf("the driver %q is not that of this snapshotter, %w", name, err)
+func (s *dirSnapshotter) SetVolumeID(_ context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
+	if name, _, err := unstructured.NestedString(in.PersistentVolume.Object, "spec", "csi", "driver"); err != nil || name != driver {
+		return sdk.SetVolumeIDResult{}, fmt.Errorf("the driver %q is not that of this snapshotter, %w", name, err)
 	}
-	return unstructured.SetNestedField(pv.Object, id, "spec", "csi", "volumeHandle")
+	return sdk.SetVolumeIDResult{}, unstructured.SetNestedField(in.PersistentVolume.Object, in.VolumeID, "spec", "csi", "volumeHandle")
 }
 
 // faultySnapshotter is a snapshotter with one fault.
@@ -119,12 +121,12 @@ type faultySnapshotter struct {
 	leaked []*os.File // kept from the garbage collector, which would close them
 }
 
-func (s *faultySnapshotter) Init(ctx context.Context, config map[string]string) error {
+func (s *faultySnapshotter) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
 	switch s.fault {
 	case "accepts unknown keys":
-		root := config["root"]
+		root := in.Config["root"]
 		s.root.Store(&root)
-		return nil
+		return sdk.InitResult{}, nil
 	case "forgets its configuration during Init":
 		s.root.Store(nil)
 		time.Sleep(time.Millisecond)
@@ -135,91 +137,92 @@ func (s *faultySnapshotter) Init(ctx context.Context, config map[string]string) 
 		s.leaked = append(s.leaked, f)
 		s.mu.Unlock()
 	}
-	return s.dirSnapshotter.Init(ctx, config)
+	return s.dirSnapshotter.Init(ctx, in)
 }
 
-func (s *faultySnapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshot, volumeType, zone string, iops int64) (string, error) {
+func (s *faultySnapshotter) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
 	switch s.fault {
 	case "divides by the IOPS":
-		return s.dirSnapshotter.CreateVolumeFromSnapshot(ctx, snapshot, volumeType, zone, 1000/iops)
+		return s.dirSnapshotter.CreateVolume(ctx, sdk.CreateVolumeInput{SnapshotID: in.SnapshotID, VolumeType: in.VolumeType, Zone: in.Zone, IOPS: 1000 / in.IOPS})
 	case "makes volumes of one type":
-		volumeType = "slow"
+		in.VolumeType = "slow"
 	case "makes nothing without a zone":
-		if zone == "" {
-			return "", nil
+		if in.Zone == "" {
+			return sdk.CreateVolumeResult{}, nil
 		}
 	}
-	return s.dirSnapshotter.CreateVolumeFromSnapshot(ctx, snapshot, volumeType, zone, iops)
+	return s.dirSnapshotter.CreateVolume(ctx, in)
 }
 
-func (s *faultySnapshotter) GetVolumeInfo(ctx context.Context, volume, zone string) (string, int64, error) {
-	volumeType, iops, err := s.dirSnapshotter.GetVolumeInfo(ctx, volume, zone)
+func (s *faultySnapshotter) VolumeInfo(ctx context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
+	info, err := s.dirSnapshotter.VolumeInfo(ctx, in)
 	if s.fault == "knows all volumes" {
-		return "fast", 0, nil
+		return sdk.VolumeInfoResult{VolumeType: "fast", IOPS: 0}, nil
 	}
-	return volumeType, iops, err
+	return sdk.VolumeInfoResult{VolumeType: info.VolumeType, IOPS: info.IOPS}, err
 }
 
-func (s *faultySnapshotter) CreateSnapshot(ctx context.Context, volume, zone string, tags map[string]string) (string, error) {
+func (s *faultySnapshotter) CreateSnapshot(ctx context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
 	switch {
 	case s.fault == "takes snapshots before Init" && s.root.Load() == nil:
-		return "snapshot-1", nil
+		return sdk.CreateSnapshotResult{SnapshotID: "snapshot-1"}, nil
 	case s.fault == "gives no id":
-		return "", nil
+		return sdk.CreateSnapshotResult{}, nil
 	case s.fault == "gives one id":
-		return "snapshot-1", nil
-	case s.fault == "refuses many tags" && len(tags) > 50:
-		return "", errors.New("more than 50 tags")
+		return sdk.CreateSnapshotResult{SnapshotID: "snapshot-1"}, nil
+	case s.fault == "refuses many tags" && len(in.Tags) > 50:
+		return sdk.CreateSnapshotResult{}, errors.New("more than 50 tags")
 	}
-	return s.dirSnapshotter.CreateSnapshot(ctx, volume, zone, tags)
+	return s.dirSnapshotter.CreateSnapshot(ctx, in)
 }
 
-func (s *faultySnapshotter) DeleteSnapshot(ctx context.Context, snapshot string) error {
+func (s *faultySnapshotter) DeleteSnapshot(ctx context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
 	switch s.fault {
 	case "deletes no absent snapshots":
-		_, err := s.read("snapshots", snapshot)
-		return errors.Join(err, s.dirSnapshotter.DeleteSnapshot(ctx, snapshot))
+		_, absent := s.read("snapshots", in.SnapshotID)
+		result, err := s.dirSnapshotter.DeleteSnapshot(ctx, in)
+		return result, errors.Join(absent, err)
 	case "deletes nothing without an id":
-		if snapshot == "" {
-			return errors.New("the id is missing")
+		if in.SnapshotID == "" {
+			return sdk.DeleteSnapshotResult{}, errors.New("the id is missing")
 		}
 	}
-	return s.dirSnapshotter.DeleteSnapshot(ctx, snapshot)
+	return s.dirSnapshotter.DeleteSnapshot(ctx, in)
 }
 
-func (s *faultySnapshotter) GetVolumeID(ctx context.Context, pv *unstructured.Unstructured) (string, error) {
-	id, err := s.dirSnapshotter.GetVolumeID(ctx, pv)
+func (s *faultySnapshotter) VolumeID(ctx context.Context, in sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
+	found, err := s.dirSnapshotter.VolumeID(ctx, in)
 	root := s.root.Load()
 	switch s.fault {
 	case "forgets its configuration during Init":
 		if root == nil {
-			return "", errors.New("the snapshotter is not initialized")
+			return sdk.VolumeIDResult{}, errors.New("the snapshotter is not initialized")
 		}
 	case "accepts unknown keys":
-		return id, err
+		return sdk.VolumeIDResult{VolumeID: found.VolumeID}, err
 	case "refuses volumes of others":
-		if id == "" {
-			return "", errors.New("the volume is not on this disk")
+		if found.VolumeID == "" {
+			return sdk.VolumeIDResult{}, errors.New("the volume is not on this disk")
 		}
 	case "trusts its objects":
-		return pv.Object["spec"].(map[string]any)["csi"].(map[string]any)["volumeHandle"].(string), nil
+		return sdk.VolumeIDResult{VolumeID: in.PersistentVolume.Object["spec"].(map[string]any)["csi"].(map[string]any)["volumeHandle"].(string)}, nil
 	case "gives the id of another volume":
-		return id + "0", err
+		return sdk.VolumeIDResult{VolumeID: found.VolumeID + "0"}, err
 	}
-	return id, err
+	return sdk.VolumeIDResult{VolumeID: found.VolumeID}, err
 }
 
-func (s *faultySnapshotter) SetVolumeID(ctx context.Context, pv *unstructured.Unstructured, id string) error {
+func (s *faultySnapshotter) SetVolumeID(ctx context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
 	switch s.fault {
 	case "keeps the old id":
-		return nil
+		return sdk.SetVolumeIDResult{}, nil
 	case "drops unknown fields":
-		spec := pv.Object["spec"].(map[string]any)
+		spec := in.PersistentVolume.Object["spec"].(map[string]any)
 		delete(spec, "xPlugintest")
 	case "returns a part of the volume":
-		pv.Object = map[string]any{"kind": "PersistentVolume", "spec": pv.Object["spec"]}
+		in.PersistentVolume.Object = map[string]any{"kind": "PersistentVolume", "spec": in.PersistentVolume.Object["spec"]}
 	}
-	return s.dirSnapshotter.SetVolumeID(ctx, pv, id)
+	return s.dirSnapshotter.SetVolumeID(ctx, in)
 }
 
 var _ sdk.VolumeSnapshotter = (*faultySnapshotter)(nil)

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/abi"
 )
 
@@ -41,18 +42,20 @@ func (p *stockPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 		ServiceName: "generated.ObjectStore",
 		Methods: []grpc.MethodDesc{
 			answer("Init", func(ctx context.Context, in *abi.InitRequest) (any, error) {
-				return &abi.Empty{}, p.store.Init(ctx, in.GetConfig())
+				_, err := p.store.Init(ctx, sdk.InitInput{Config: in.GetConfig()})
+				return &abi.Empty{}, err
 			}),
 			answer("ObjectExists", func(ctx context.Context, in *abi.ObjectRequest) (any, error) {
-				exists, err := p.store.ObjectExists(ctx, in.GetBucket(), in.GetKey())
-				return &abi.ObjectExistsResponse{Exists: exists}, err
+				found, err := p.store.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: in.GetBucket(), Key: in.GetKey()})
+				return &abi.ObjectExistsResponse{Exists: found.Exists}, err
 			}),
 			answer("DeleteObject", func(ctx context.Context, in *abi.ObjectRequest) (any, error) {
-				return &abi.Empty{}, p.store.DeleteObject(ctx, in.GetBucket(), in.GetKey())
+				_, err := p.store.DeleteObject(ctx, sdk.DeleteObjectInput{Bucket: in.GetBucket(), Key: in.GetKey()})
+				return &abi.Empty{}, err
 			}),
 			answer("ListObjects", func(ctx context.Context, in *abi.ListObjectsRequest) (any, error) {
-				keys, err := p.store.ListObjects(ctx, in.GetBucket(), in.GetPrefix())
-				return &abi.ListObjectsResponse{Keys: keys}, err
+				listed, err := p.store.ListObjects(ctx, sdk.ListObjectsInput{Bucket: in.GetBucket(), Prefix: in.GetPrefix()})
+				return &abi.ListObjectsResponse{Keys: listed.Keys}, err
 			}),
 		},
 		Streams: []grpc.StreamDesc{
@@ -101,7 +104,7 @@ func (p *stockPlugin) put(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	body := io.MultiReader(strings.NewReader(string(first.GetBody())), &stockBody{stream: stream})
-	if err := p.store.PutObject(stream.Context(), first.GetBucket(), first.GetKey(), body); err != nil {
+	if _, err := p.store.PutObject(stream.Context(), sdk.PutObjectInput{Bucket: first.GetBucket(), Key: first.GetKey(), Body: body}); err != nil {
 		return err
 	}
 	return stream.SendMsg(&abi.Empty{})
@@ -131,12 +134,12 @@ func (p *stockPlugin) get(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&in); err != nil {
 		return err
 	}
-	object, err := p.store.GetObject(stream.Context(), in.GetBucket(), in.GetKey())
+	object, err := p.store.GetObject(stream.Context(), sdk.GetObjectInput{Bucket: in.GetBucket(), Key: in.GetKey()})
 	if err != nil {
 		return err
 	}
-	defer object.Close()
-	body := &hesitant{Reader: object}
+	defer object.Body.Close()
+	body := &hesitant{Reader: object.Body}
 	chunk := make([]byte, 16384)
 	for {
 		n, err := body.Read(chunk)

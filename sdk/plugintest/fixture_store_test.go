@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // dirStore is a sound object store: a folder for each bucket and a file for
@@ -31,14 +33,14 @@ const (
 	signKey    = "of the test's own file server"
 )
 
-func (s *dirStore) Init(_ context.Context, config map[string]string) error {
-	for key := range config {
+func (s *dirStore) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
+	for key := range in.Config {
 		if !slices.Contains([]string{"root", "url", "bucket", "prefix"}, key) {
-			return fmt.Errorf("config has the unknown key %s", key)
+			return sdk.InitResult{}, fmt.Errorf("config has the unknown key %s", key)
 		}
 	}
-	s.config.Store(&dirConfig{config["root"], config["url"]})
-	return nil
+	s.config.Store(&dirConfig{in.Config["root"], in.Config["url"]})
+	return sdk.InitResult{}, nil
 }
 
 // path returns the file of an object.
@@ -61,47 +63,47 @@ func (c *dirConfig) path(bucket, key string) (string, error) {
 	return filepath.Join(dir, url.PathEscape(key)), nil
 }
 
-func (s *dirStore) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
-	path, err := s.path(bucket, key)
+func (s *dirStore) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
+	path, err := s.path(in.Bucket, in.Key)
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
 	f, err := os.CreateTemp(filepath.Join(s.config.Load().root, "uploads"), "")
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
-	_, err = io.Copy(f, body)
+	_, err = io.Copy(f, in.Body)
 	if err = errors.Join(err, ctx.Err(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return sdk.PutObjectResult{}, errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return sdk.PutObjectResult{}, nil
 }
 
-func (s *dirStore) ObjectExists(_ context.Context, bucket, key string) (bool, error) {
-	path, err := s.path(bucket, key)
+func (s *dirStore) ObjectExists(_ context.Context, in sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
+	path, err := s.path(in.Bucket, in.Key)
 	if err != nil {
-		return false, err
+		return sdk.ObjectExistsResult{}, err
 	}
 	_, err = os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
+		return sdk.ObjectExistsResult{}, nil
 	}
-	return err == nil, err
+	return sdk.ObjectExistsResult{Exists: err == nil}, err
 }
 
-func (s *dirStore) GetObject(_ context.Context, bucket, key string) (io.ReadCloser, error) {
-	path, err := s.path(bucket, key)
+func (s *dirStore) GetObject(_ context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
+	path, err := s.path(in.Bucket, in.Key)
 	if err != nil {
-		return nil, err
+		return sdk.GetObjectResult{}, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return sdk.GetObjectResult{}, err
 	}
-	return &dirReader{f, s}, nil
+	return sdk.GetObjectResult{Body: &dirReader{f, s}}, nil
 }
 
 // dirReader fails when the disk breaks.
@@ -117,61 +119,61 @@ func (r *dirReader) Read(p []byte) (int, error) {
 	return r.File.Read(p)
 }
 
-func (s *dirStore) ListObjects(_ context.Context, bucket, prefix string) ([]string, error) {
-	path, err := s.path(bucket, "")
+func (s *dirStore) ListObjects(_ context.Context, in sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
+	path, err := s.path(in.Bucket, "")
 	if err != nil {
-		return nil, err
+		return sdk.ListObjectsResult{}, err
 	}
 	entries, err := os.ReadDir(filepath.Dir(filepath.Join(path, "x")))
 	if err != nil {
-		return nil, err
+		return sdk.ListObjectsResult{}, err
 	}
 	var keys []string
 	for _, e := range entries {
 		key, err := url.PathUnescape(e.Name())
 		if err != nil {
-			return nil, err
+			return sdk.ListObjectsResult{}, err
 		}
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, in.Prefix) {
 			keys = append(keys, key)
 		}
 	}
-	return keys, nil
+	return sdk.ListObjectsResult{Keys: keys}, nil
 }
 
-func (s *dirStore) ListCommonPrefixes(ctx context.Context, bucket, prefix, delimiter string) ([]string, error) {
-	keys, err := s.ListObjects(ctx, bucket, prefix)
+func (s *dirStore) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
+	listed, err := s.ListObjects(ctx, sdk.ListObjectsInput{Bucket: in.Bucket, Prefix: in.Prefix})
 	if err != nil {
-		return nil, err
+		return sdk.ListCommonPrefixesResult{}, err
 	}
 	var prefixes []string
-	for _, key := range keys {
-		if head, _, ok := strings.Cut(key[len(prefix):], delimiter); ok {
-			prefixes = append(prefixes, prefix+head+delimiter)
+	for _, key := range listed.Keys {
+		if head, _, ok := strings.Cut(key[len(in.Prefix):], in.Delimiter); ok {
+			prefixes = append(prefixes, in.Prefix+head+in.Delimiter)
 		}
 	}
 	slices.Sort(prefixes)
-	return slices.Compact(prefixes), nil
+	return sdk.ListCommonPrefixesResult{Prefixes: slices.Compact(prefixes)}, nil
 }
 
-func (s *dirStore) DeleteObject(_ context.Context, bucket, key string) error {
-	path, err := s.path(bucket, key)
+func (s *dirStore) DeleteObject(_ context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
+	path, err := s.path(in.Bucket, in.Key)
 	if err != nil {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
 	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
-	return nil
+	return sdk.DeleteObjectResult{}, nil
 }
 
-func (s *dirStore) CreateSignedURL(_ context.Context, bucket, key string, ttl time.Duration) (string, error) {
-	if _, err := s.path(bucket, key); err != nil {
-		return "", err
+func (s *dirStore) CreateSignedURL(_ context.Context, in sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
+	if _, err := s.path(in.Bucket, in.Key); err != nil {
+		return sdk.CreateSignedURLResult{}, err
 	}
-	until := strconv.FormatInt(time.Now().Add(ttl).UnixMilli(), 10)
-	query := url.Values{"bucket": {bucket}, "key": {key}, "until": {until}, "signature": {signature(bucket, key, until)}}
-	return s.config.Load().url + "/?" + query.Encode(), nil
+	until := strconv.FormatInt(time.Now().Add(in.TTL).UnixMilli(), 10)
+	query := url.Values{"bucket": {in.Bucket}, "key": {in.Key}, "until": {until}, "signature": {signature(in.Bucket, in.Key, until)}}
+	return sdk.CreateSignedURLResult{URL: s.config.Load().url + "/?" + query.Encode()}, nil
 }
 
 func signature(bucket, key, until string) string {

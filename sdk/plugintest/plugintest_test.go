@@ -3,7 +3,6 @@ package plugintest_test
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -48,21 +47,24 @@ func servePlugin(fault string) {
 		return
 	}
 	action := faultyStamp{fault: fault, asked: new(int)}
-	p := sdk.New("velero-plugin-for-tests", "v0")
-	p.ObjectStore("example.io/fs", func(*slog.Logger) sdk.ObjectStore {
-		return &faultyStore{dirStore: &dirStore{}, fault: fault}
-	})
-	p.BackupItemAction("example.io/stamp", action)
-	p.BackupItemAction(misbehavingName, misbehaving{stdout: hostPipe(fault)})
-	p.VolumeSnapshotter("example.io/fs", func(*slog.Logger) sdk.VolumeSnapshotter {
-		return &faultySnapshotter{dirSnapshotter: &dirSnapshotter{}, fault: fault}
-	})
 	copies := &copying{fault: fault, known: map[string]bool{}}
-	p.BackupItemAction(copyName, copies)
-	p.RestoreItemAction(copyName, copies)
-	p.RestoreItemAction("example.io/stamp", stamp{})
-	p.DeleteItemAction("example.io/stamp", stamp{})
-	p.ItemBlockAction("example.io/stamp", stamp{})
+	stdout := hostPipe(fault) // before the SDK redirects it
+	p := sdk.New("velero-plugin-for-tests", "v0")
+	p.ObjectStore("example.io/fs", func(sdk.Host) (sdk.ObjectStore, error) {
+		return &faultyStore{dirStore: &dirStore{}, fault: fault}, nil
+	})
+	p.BackupItemAction("example.io/stamp", func(sdk.Host) (sdk.BackupItemAction, error) { return action, nil })
+	p.BackupItemAction(misbehavingName, func(sdk.Host) (sdk.BackupItemAction, error) {
+		return misbehaving{stdout: stdout}, nil
+	})
+	p.VolumeSnapshotter("example.io/fs", func(sdk.Host) (sdk.VolumeSnapshotter, error) {
+		return &faultySnapshotter{dirSnapshotter: &dirSnapshotter{}, fault: fault}, nil
+	})
+	p.BackupItemAction(copyName, func(sdk.Host) (sdk.BackupItemAction, error) { return copies, nil })
+	p.RestoreItemAction(copyName, func(sdk.Host) (sdk.RestoreItemAction, error) { return copies, nil })
+	p.RestoreItemAction("example.io/stamp", func(sdk.Host) (sdk.RestoreItemAction, error) { return stamp{}, nil })
+	p.DeleteItemAction("example.io/stamp", func(sdk.Host) (sdk.DeleteItemAction, error) { return stamp{}, nil })
+	p.ItemBlockAction("example.io/stamp", func(sdk.Host) (sdk.ItemBlockAction, error) { return stamp{}, nil })
 	p.Main()
 }
 

@@ -300,7 +300,7 @@ func TestCauses(t *testing.T) {
 				w.provider = "aws"
 			}
 			_, err := w.find()
-			if !c.code.Is(err) {
+			if !errors.Is(err, c.code) {
 				t.Fatalf("error has not code %s: %v", c.code.ID, err)
 			}
 			text := err.Error()
@@ -324,20 +324,20 @@ func TestCABundle(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	w.caCertRef = "trust/other"
-	if found, err := w.find(); found != nil || !registrysecret.KeyMissing.Is(err) || !strings.Contains(err.Error(), "caCertRef of backup storage location openshift-adp/b") {
+	if found, err := w.find(); found != nil || !errors.Is(err, registrysecret.KeyMissing) || !strings.Contains(err.Error(), "caCertRef of backup storage location openshift-adp/b") {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
 
 func TestMissingLocation(t *testing.T) {
 	_, err := (&world{}).find()
-	if !registrysecret.LocationMissing.Is(err) || !strings.Contains(err.Error(), "backup storage location openshift-adp/b of backup nightly does not exist") {
+	if !errors.Is(err, registrysecret.LocationMissing) || !strings.Contains(err.Error(), "backup storage location openshift-adp/b of backup nightly does not exist") {
 		t.Error(err)
 	}
 	w := &world{provider: "aws"}
 	f := w.finder()
 	f.Location = func(context.Context, string, string) (map[string]any, error) { return nil, errors.New("boom") }
-	if _, err := f.Find(context.Background(), request); !registrysecret.LocationMissing.Is(err) || !strings.Contains(err.Error(), "boom") {
+	if _, err := f.Find(context.Background(), request); !errors.Is(err, registrysecret.LocationMissing) || !strings.Contains(err.Error(), "boom") {
 		t.Error(err)
 	}
 }
@@ -348,7 +348,7 @@ func TestOneErrorListsEachStep(t *testing.T) {
 	f := w.finder()
 	f.Ambient = func(context.Context, *location.Location) error { return errors.New("no metadata service") }
 	_, err := f.Find(context.Background(), request)
-	if !registrysecret.NoCredential.Is(err) {
+	if !errors.Is(err, registrysecret.NoCredential) {
 		t.Fatal(err)
 	}
 	text := err.Error()
@@ -369,7 +369,7 @@ func TestEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	w := &world{provider: "aws", ambient: true}
-	if _, err := w.finder().Find(ctx, request); !errors.Is(err, context.Canceled) || registrysecret.NoCredential.Is(err) {
+	if _, err := w.finder().Find(ctx, request); !errors.Is(err, context.Canceled) || errors.Is(err, registrysecret.NoCredential) {
 		t.Error(err)
 	}
 }
@@ -385,7 +385,7 @@ func TestErrorsOfTheBucket(t *testing.T) {
 		{registrysecret.NewRegionError(l, cause), registrysecret.RegionMissing, []string{"config key region", "us-east-1", "openshift-adp/b", "bucket bucket"}},
 		{registrysecret.NewBucketError(l, "docker/x", 403, "R1", cause), registrysecret.BucketFailed, []string{"bucket bucket", "key docker/x", "HTTP 403", "request id R1", "openshift-adp/b"}},
 	} {
-		if !c.code.Is(c.err) || !errors.Is(c.err, cause) {
+		if !errors.Is(c.err, c.code) || !errors.Is(c.err, cause) {
 			t.Error(c.err)
 		}
 		for _, part := range c.parts {

@@ -136,7 +136,7 @@ func ownSelectors(l *location.Location) []location.SecretKey {
 func (s *search) defaultSecret() *Found {
 	c, from, err := s.secretKey(s.provider.defaultSecret, s.provider.defaultKeys...)
 	if err != nil {
-		if SecretMissing.Is(err) {
+		if errors.Is(err, SecretMissing) {
 			err = s.defaultMissing()
 		}
 		s.fail(DefaultSecret, err)

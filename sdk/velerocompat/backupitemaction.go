@@ -7,7 +7,6 @@ import (
 	velerov1 "github.com/vmware-tanzu/velero/pkg/apis/velero/v1"
 	"github.com/vmware-tanzu/velero/pkg/plugin/velero"
 	backupv1 "github.com/vmware-tanzu/velero/pkg/plugin/velero/backupitemaction/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -15,13 +14,13 @@ type backupItemAction struct {
 	action[backupv1.BackupItemAction]
 }
 
-func (b backupItemAction) Backup(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) (sdk.BackupResult, error) {
-	impl, typed, err := b.forBackup(backup)
+func (b backupItemAction) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	impl, typed, err := b.forBackup(in.Backup)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	updated, additional, err := impl.Execute(item.DeepCopy(), typed)
-	replace(item, updated)
+	updated, additional, err := impl.Execute(in.Item.DeepCopy(), typed)
+	replace(in.Item, updated)
 	return sdk.BackupResult{AdditionalItems: fromVelero(additional)}, err
 }
 
@@ -37,13 +36,13 @@ type backupV2 interface {
 
 type backupItemActionV2 struct{ action[backupV2] }
 
-func (b backupItemActionV2) Backup(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) (sdk.BackupResult, error) {
-	impl, typed, err := b.forBackup(backup)
+func (b backupItemActionV2) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	impl, typed, err := b.forBackup(in.Backup)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	updated, additional, operationID, postOperation, err := impl.Execute(item.DeepCopy(), typed)
-	replace(item, updated)
+	updated, additional, operationID, postOperation, err := impl.Execute(in.Item.DeepCopy(), typed)
+	replace(in.Item, updated)
 	return sdk.BackupResult{
 		AdditionalItems:    fromVelero(additional),
 		OperationID:        operationID,
@@ -51,19 +50,19 @@ func (b backupItemActionV2) Backup(_ context.Context, item *unstructured.Unstruc
 	}, err
 }
 
-func (b backupItemActionV2) BackupProgress(_ context.Context, operationID string, backup *sdk.Backup) (sdk.Progress, error) {
-	impl, typed, err := b.forBackup(backup)
+func (b backupItemActionV2) BackupProgress(_ context.Context, in sdk.BackupOperation) (sdk.Progress, error) {
+	impl, typed, err := b.forBackup(in.Backup)
 	if err != nil {
 		return sdk.Progress{}, err
 	}
-	p, err := impl.Progress(operationID, typed)
+	p, err := impl.Progress(in.ID, typed)
 	return progress(p), err
 }
 
-func (b backupItemActionV2) CancelBackup(_ context.Context, operationID string, backup *sdk.Backup) error {
-	impl, typed, err := b.forBackup(backup)
+func (b backupItemActionV2) CancelBackup(_ context.Context, in sdk.BackupOperation) (sdk.CancelResult, error) {
+	impl, typed, err := b.forBackup(in.Backup)
 	if err != nil {
-		return err
+		return sdk.CancelResult{}, err
 	}
-	return impl.Cancel(operationID, typed)
+	return sdk.CancelResult{}, impl.Cancel(in.ID, typed)
 }

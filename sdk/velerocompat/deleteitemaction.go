@@ -5,17 +5,16 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/vmware-tanzu/velero/pkg/plugin/velero"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 type deleteItemAction struct {
 	action[velero.DeleteItemAction]
 }
 
-func (d deleteItemAction) Delete(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) error {
-	impl, typed, err := d.forBackup(backup)
+func (d deleteItemAction) Delete(_ context.Context, in sdk.DeleteInput) (sdk.DeleteResult, error) {
+	impl, typed, err := d.forBackup(in.Backup)
 	if err != nil {
-		return err
+		return sdk.DeleteResult{}, err
 	}
-	return impl.Execute(&velero.DeleteItemActionExecuteInput{Item: item, Backup: typed})
+	return sdk.DeleteResult{}, impl.Execute(&velero.DeleteItemActionExecuteInput{Item: in.Item, Backup: typed})
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/vmware-tanzu/velero/pkg/plugin/velero"
 )
 
@@ -13,7 +14,7 @@ import (
 // use.
 type instance[T any] struct {
 	initialize HandlerInitializer
-	log        *slog.Logger // nil is the default logger at the time of first use
+	log        *slog.Logger
 
 	mu   sync.Mutex
 	made bool
@@ -24,8 +25,8 @@ func newInstance[T any](initialize HandlerInitializer, log *slog.Logger) *instan
 	return &instance[T]{initialize: initialize, log: log}
 }
 
-func newAction[T velero.Applicable](initialize HandlerInitializer) action[T] {
-	return action[T]{newInstance[T](initialize, nil)}
+func newAction[T velero.Applicable](initialize HandlerInitializer, host sdk.Host) action[T] {
+	return action[T]{newInstance[T](initialize, host.Logger)}
 }
 
 // get returns the implementation. An error of its initializer is returned, and
@@ -36,11 +37,7 @@ func (i *instance[T]) get() (T, error) {
 	if i.made {
 		return i.impl, nil
 	}
-	log := i.log
-	if log == nil {
-		log = slog.Default()
-	}
-	made, err := i.initialize(newLogger(log.Handler()))
+	made, err := i.initialize(newLogger(i.log.Handler()))
 	if err != nil {
 		return i.impl, err
 	}

@@ -19,7 +19,7 @@ func TestInitializerIsCalledUntilItSucceeds(t *testing.T) {
 	i := newInstance[io.Reader](func(logrus.FieldLogger) (any, error) {
 		made = append(made, strings.NewReader(""))
 		return made[len(made)-1], next
-	}, nil)
+	}, slog.New(slog.DiscardHandler))
 	if _, err := i.get(); !errors.Is(err, next) {
 		t.Errorf("the error of the initializer is %v", err)
 	}
@@ -36,7 +36,7 @@ func TestInitializerIsCalledUntilItSucceeds(t *testing.T) {
 
 func TestInitializerOfAnotherType(t *testing.T) {
 	for want, made := range map[string]any{"a *strings.Builder, which is no io.Reader": &strings.Builder{}, "a <nil>, which": nil} {
-		i := newInstance[io.Reader](func(logrus.FieldLogger) (any, error) { return made, nil }, nil)
+		i := newInstance[io.Reader](func(logrus.FieldLogger) (any, error) { return made, nil }, slog.New(slog.DiscardHandler))
 		if _, err := i.get(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%T: %v", made, err)
 		}

@@ -15,7 +15,7 @@ import (
 // action is an action of any kind.
 type action[T velero.Applicable] struct{ *instance[T] }
 
-func (a action[T]) AppliesTo(context.Context) (sdk.Selector, error) {
+func (a action[T]) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
 	impl, err := a.get()
 	if err != nil {
 		return sdk.Selector{}, err
@@ -26,8 +26,8 @@ func (a action[T]) AppliesTo(context.Context) (sdk.Selector, error) {
 
 // forBackup returns the implementation and a Backup that it may change, as it
 // may those of the framework. The JSON is decoded once for all items.
-func (a action[T]) forBackup(backup *sdk.Backup) (impl T, typed *velerov1.Backup, err error) {
-	shared, err := sdk.Decode[velerov1.Backup](backup.Document)
+func (a action[T]) forBackup(backup sdk.Backup) (impl T, typed *velerov1.Backup, err error) {
+	shared, err := sdk.Decode[velerov1.Backup](backup)
 	if err != nil {
 		return impl, nil, fmt.Errorf("the backup that Velero sent: %w", err)
 	}
@@ -36,8 +36,8 @@ func (a action[T]) forBackup(backup *sdk.Backup) (impl T, typed *velerov1.Backup
 }
 
 // forRestore does for a Restore what forBackup does for a Backup.
-func (a action[T]) forRestore(restore *sdk.Restore) (impl T, typed *velerov1.Restore, err error) {
-	shared, err := sdk.Decode[velerov1.Restore](restore.Document)
+func (a action[T]) forRestore(restore sdk.Restore) (impl T, typed *velerov1.Restore, err error) {
+	shared, err := sdk.Decode[velerov1.Restore](restore)
 	if err != nil {
 		return impl, nil, fmt.Errorf("the restore that Velero sent: %w", err)
 	}

@@ -2,74 +2,79 @@ package velerocompat
 
 import (
 	"context"
-	"io"
-	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/vmware-tanzu/velero/pkg/plugin/velero"
 )
 
 type objectStore struct{ *instance[velero.ObjectStore] }
 
-func (o objectStore) Init(_ context.Context, config map[string]string) error {
+func (o objectStore) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return err
+		return sdk.InitResult{}, err
 	}
-	return store.Init(config)
+	return sdk.InitResult{}, store.Init(in.Config)
 }
 
-func (o objectStore) PutObject(_ context.Context, bucket, key string, body io.Reader) error {
+func (o objectStore) PutObject(_ context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
-	return store.PutObject(bucket, key, body)
+	return sdk.PutObjectResult{}, store.PutObject(in.Bucket, in.Key, in.Body)
 }
 
-func (o objectStore) ObjectExists(_ context.Context, bucket, key string) (bool, error) {
+func (o objectStore) ObjectExists(_ context.Context, in sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return false, err
+		return sdk.ObjectExistsResult{}, err
 	}
-	return store.ObjectExists(bucket, key)
+	exists, err := store.ObjectExists(in.Bucket, in.Key)
+	return sdk.ObjectExistsResult{Exists: exists}, err
 }
 
-func (o objectStore) GetObject(_ context.Context, bucket, key string) (io.ReadCloser, error) {
+func (o objectStore) GetObject(_ context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return nil, err
+		return sdk.GetObjectResult{}, err
 	}
-	return store.GetObject(bucket, key)
+	body, err := store.GetObject(in.Bucket, in.Key)
+	return sdk.GetObjectResult{Body: body}, err
 }
 
-func (o objectStore) ListCommonPrefixes(_ context.Context, bucket, prefix, delimiter string) ([]string, error) {
+func (o objectStore) ListCommonPrefixes(_ context.Context, in sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return nil, err
+		return sdk.ListCommonPrefixesResult{}, err
 	}
-	return store.ListCommonPrefixes(bucket, prefix, delimiter)
+	prefixes, err := store.ListCommonPrefixes(in.Bucket, in.Prefix, in.Delimiter)
+	return sdk.ListCommonPrefixesResult{Prefixes: prefixes}, err
 }
 
-func (o objectStore) ListObjects(_ context.Context, bucket, prefix string) ([]string, error) {
+func (o objectStore) ListObjects(_ context.Context, in sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return nil, err
+		return sdk.ListObjectsResult{}, err
 	}
-	return store.ListObjects(bucket, prefix)
+	keys, err := store.ListObjects(in.Bucket, in.Prefix)
+	return sdk.ListObjectsResult{Keys: keys}, err
 }
 
-func (o objectStore) DeleteObject(_ context.Context, bucket, key string) error {
+func (o objectStore) DeleteObject(_ context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
-	return store.DeleteObject(bucket, key)
+	return sdk.DeleteObjectResult{}, store.DeleteObject(in.Bucket, in.Key)
 }
 
-func (o objectStore) CreateSignedURL(_ context.Context, bucket, key string, ttl time.Duration) (string, error) {
+func (o objectStore) CreateSignedURL(_ context.Context, in sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
 	store, err := o.get()
 	if err != nil {
-		return "", err
+		return sdk.CreateSignedURLResult{}, err
 	}
-	return store.CreateSignedURL(bucket, key, ttl)
+	url, err := store.CreateSignedURL(in.Bucket, in.Key, in.TTL)
+	return sdk.CreateSignedURLResult{URL: url}, err
 }

@@ -73,27 +73,28 @@ func (r restoreItemActionV2) Restore(_ context.Context, in sdk.RestoreInput) (sd
 	}, err
 }
 
-func (r restoreItemActionV2) RestoreProgress(_ context.Context, operationID string, restore *sdk.Restore) (sdk.Progress, error) {
-	impl, typed, err := r.forRestore(restore)
+func (r restoreItemActionV2) RestoreProgress(_ context.Context, in sdk.RestoreOperation) (sdk.Progress, error) {
+	impl, typed, err := r.forRestore(in.Restore)
 	if err != nil {
 		return sdk.Progress{}, err
 	}
-	p, err := impl.Progress(operationID, typed)
+	p, err := impl.Progress(in.ID, typed)
 	return progress(p), err
 }
 
-func (r restoreItemActionV2) CancelRestore(_ context.Context, operationID string, restore *sdk.Restore) error {
-	impl, typed, err := r.forRestore(restore)
+func (r restoreItemActionV2) CancelRestore(_ context.Context, in sdk.RestoreOperation) (sdk.CancelResult, error) {
+	impl, typed, err := r.forRestore(in.Restore)
 	if err != nil {
-		return err
+		return sdk.CancelResult{}, err
 	}
-	return impl.Cancel(operationID, typed)
+	return sdk.CancelResult{}, impl.Cancel(in.ID, typed)
 }
 
-func (r restoreItemActionV2) ItemsReady(_ context.Context, items []sdk.ResourceIdentifier, restore *sdk.Restore) (bool, error) {
-	impl, typed, err := r.forRestore(restore)
+func (r restoreItemActionV2) ItemsReady(_ context.Context, in sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
+	impl, typed, err := r.forRestore(in.Restore)
 	if err != nil {
-		return false, err
+		return sdk.ItemsReadyResult{}, err
 	}
-	return impl.AreAdditionalItemsReady(toVelero(items), typed)
+	ready, err := impl.AreAdditionalItemsReady(toVelero(in.Items), typed)
+	return sdk.ItemsReadyResult{Ready: ready}, err
 }

@@ -20,7 +20,6 @@
 package velerocompat
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -83,53 +82,65 @@ func (s *Server) parse(args []string) {
 
 // RegisterObjectStore registers an ObjectStore of Velero's.
 func (s *Server) RegisterObjectStore(name string, initializer HandlerInitializer) *Server {
-	s.plugin.ObjectStore(name, func(log *slog.Logger) sdk.ObjectStore {
-		return objectStore{newInstance[velero.ObjectStore](initializer, log)}
+	s.plugin.ObjectStore(name, func(host sdk.Host) (sdk.ObjectStore, error) {
+		return objectStore{newInstance[velero.ObjectStore](initializer, host.Logger)}, nil
 	})
 	return s
 }
 
 // RegisterVolumeSnapshotter registers a VolumeSnapshotter of Velero's.
 func (s *Server) RegisterVolumeSnapshotter(name string, initializer HandlerInitializer) *Server {
-	s.plugin.VolumeSnapshotter(name, func(log *slog.Logger) sdk.VolumeSnapshotter {
-		return volumeSnapshotter{newInstance[snapshotterv1.VolumeSnapshotter](initializer, log)}
+	s.plugin.VolumeSnapshotter(name, func(host sdk.Host) (sdk.VolumeSnapshotter, error) {
+		return volumeSnapshotter{newInstance[snapshotterv1.VolumeSnapshotter](initializer, host.Logger)}, nil
 	})
 	return s
 }
 
 // RegisterBackupItemAction registers a BackupItemAction of Velero's.
 func (s *Server) RegisterBackupItemAction(name string, initializer HandlerInitializer) *Server {
-	s.plugin.BackupItemAction(name, backupItemAction{newAction[backupv1.BackupItemAction](initializer)})
+	s.plugin.BackupItemAction(name, func(host sdk.Host) (sdk.BackupItemAction, error) {
+		return backupItemAction{newAction[backupv1.BackupItemAction](initializer, host)}, nil
+	})
 	return s
 }
 
 // RegisterBackupItemActionV2 registers a BackupItemAction of version 2 of Velero's.
 func (s *Server) RegisterBackupItemActionV2(name string, initializer HandlerInitializer) *Server {
-	s.plugin.BackupItemAction(name, backupItemActionV2{newAction[backupV2](initializer)})
+	s.plugin.BackupItemAction(name, func(host sdk.Host) (sdk.BackupItemAction, error) {
+		return backupItemActionV2{newAction[backupV2](initializer, host)}, nil
+	})
 	return s
 }
 
 // RegisterRestoreItemAction registers a RestoreItemAction of Velero's.
 func (s *Server) RegisterRestoreItemAction(name string, initializer HandlerInitializer) *Server {
-	s.plugin.RestoreItemAction(name, restoreItemAction{newAction[restorev1.RestoreItemAction](initializer)})
+	s.plugin.RestoreItemAction(name, func(host sdk.Host) (sdk.RestoreItemAction, error) {
+		return restoreItemAction{newAction[restorev1.RestoreItemAction](initializer, host)}, nil
+	})
 	return s
 }
 
 // RegisterRestoreItemActionV2 registers a RestoreItemAction of version 2 of Velero's.
 func (s *Server) RegisterRestoreItemActionV2(name string, initializer HandlerInitializer) *Server {
-	s.plugin.RestoreItemAction(name, restoreItemActionV2{newAction[restoreV2](initializer)})
+	s.plugin.RestoreItemAction(name, func(host sdk.Host) (sdk.RestoreItemAction, error) {
+		return restoreItemActionV2{newAction[restoreV2](initializer, host)}, nil
+	})
 	return s
 }
 
 // RegisterDeleteItemAction registers a DeleteItemAction of Velero's.
 func (s *Server) RegisterDeleteItemAction(name string, initializer HandlerInitializer) *Server {
-	s.plugin.DeleteItemAction(name, deleteItemAction{newAction[velero.DeleteItemAction](initializer)})
+	s.plugin.DeleteItemAction(name, func(host sdk.Host) (sdk.DeleteItemAction, error) {
+		return deleteItemAction{newAction[velero.DeleteItemAction](initializer, host)}, nil
+	})
 	return s
 }
 
 // RegisterItemBlockAction registers an ItemBlockAction of Velero's.
 func (s *Server) RegisterItemBlockAction(name string, initializer HandlerInitializer) *Server {
-	s.plugin.ItemBlockAction(name, itemBlockAction{newAction[itemblockv1.ItemBlockAction](initializer)})
+	s.plugin.ItemBlockAction(name, func(host sdk.Host) (sdk.ItemBlockAction, error) {
+		return itemBlockAction{newAction[itemblockv1.ItemBlockAction](initializer, host)}, nil
+	})
 	return s
 }
 

@@ -4,81 +4,86 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	snapshotterv1 "github.com/vmware-tanzu/velero/pkg/plugin/velero/volumesnapshotter/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 type volumeSnapshotter struct {
 	*instance[snapshotterv1.VolumeSnapshotter]
 }
 
-func (v volumeSnapshotter) Init(_ context.Context, config map[string]string) error {
+func (v volumeSnapshotter) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return err
+		return sdk.InitResult{}, err
 	}
-	return snapshotter.Init(config)
+	return sdk.InitResult{}, snapshotter.Init(in.Config)
 }
 
-func (v volumeSnapshotter) CreateVolumeFromSnapshot(_ context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
+func (v volumeSnapshotter) CreateVolume(_ context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return "", err
+		return sdk.CreateVolumeResult{}, err
 	}
-	if iops == 0 {
-		return snapshotter.CreateVolumeFromSnapshot(snapshotID, volumeType, zone, nil)
+	if in.IOPS == 0 {
+		id, err := snapshotter.CreateVolumeFromSnapshot(in.SnapshotID, in.VolumeType, in.Zone, nil)
+		return sdk.CreateVolumeResult{VolumeID: id}, err
 	}
-	return snapshotter.CreateVolumeFromSnapshot(snapshotID, volumeType, zone, &iops)
+	id, err := snapshotter.CreateVolumeFromSnapshot(in.SnapshotID, in.VolumeType, in.Zone, &in.IOPS)
+	return sdk.CreateVolumeResult{VolumeID: id}, err
 }
 
-func (v volumeSnapshotter) GetVolumeInfo(_ context.Context, volumeID, zone string) (string, int64, error) {
+func (v volumeSnapshotter) VolumeInfo(_ context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return "", 0, err
+		return sdk.VolumeInfoResult{}, err
 	}
-	volumeType, iops, err := snapshotter.GetVolumeInfo(volumeID, zone)
+	volumeType, iops, err := snapshotter.GetVolumeInfo(in.VolumeID, in.Zone)
 	if iops == nil {
 		iops = new(int64)
 	}
-	return volumeType, *iops, err
+	return sdk.VolumeInfoResult{VolumeType: volumeType, IOPS: *iops}, err
 }
 
-func (v volumeSnapshotter) CreateSnapshot(_ context.Context, volumeID, zone string, tags map[string]string) (string, error) {
+func (v volumeSnapshotter) CreateSnapshot(_ context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return "", err
+		return sdk.CreateSnapshotResult{}, err
 	}
-	return snapshotter.CreateSnapshot(volumeID, zone, tags)
+	id, err := snapshotter.CreateSnapshot(in.VolumeID, in.Zone, in.Tags)
+	return sdk.CreateSnapshotResult{SnapshotID: id}, err
 }
 
-func (v volumeSnapshotter) DeleteSnapshot(_ context.Context, snapshotID string) error {
+func (v volumeSnapshotter) DeleteSnapshot(_ context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return err
+		return sdk.DeleteSnapshotResult{}, err
 	}
-	return snapshotter.DeleteSnapshot(snapshotID)
+	return sdk.DeleteSnapshotResult{}, snapshotter.DeleteSnapshot(in.SnapshotID)
 }
 
-func (v volumeSnapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
+func (v volumeSnapshotter) VolumeID(_ context.Context, in sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return "", err
+		return sdk.VolumeIDResult{}, err
 	}
-	return snapshotter.GetVolumeID(pv)
+	id, err := snapshotter.GetVolumeID(in.PersistentVolume)
+	return sdk.VolumeIDResult{VolumeID: id}, err
 }
 
-func (v volumeSnapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, volumeID string) error {
+func (v volumeSnapshotter) SetVolumeID(_ context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
 	snapshotter, err := v.get()
 	if err != nil {
-		return err
+		return sdk.SetVolumeIDResult{}, err
 	}
-	changed, err := snapshotter.SetVolumeID(pv, volumeID)
+	changed, err := snapshotter.SetVolumeID(in.PersistentVolume, in.VolumeID)
 	if err != nil {
-		return err
+		return sdk.SetVolumeIDResult{}, err
 	}
 	if changed == nil {
-		return errors.New("SetVolumeID returned neither a persistent volume nor an error")
+		return sdk.SetVolumeIDResult{}, errors.New("SetVolumeID returned neither a persistent volume nor an error")
 	}
-	pv.Object = changed.UnstructuredContent()
-	return nil
+	in.PersistentVolume.Object = changed.UnstructuredContent()
+	return sdk.SetVolumeIDResult{}, nil
 }

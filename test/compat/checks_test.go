@@ -14,6 +14,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/minio/minio-go/v7"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
@@ -84,15 +86,15 @@ func lifecycle(s *scene) error {
 	}
 	const key = "backups/b/velero-backup.json"
 	exists := func(want bool) error {
-		if got, err := store.ObjectExists(s.ctx, s.bucket, key); err != nil || got != want {
-			return fmt.Errorf("exists: %v, %v", got, err)
+		if found, err := store.ObjectExists(s.ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); err != nil || found.Exists != want {
+			return fmt.Errorf("exists: %v, %v", found.Exists, err)
 		}
 		return nil
 	}
 	if err := exists(false); err != nil {
 		return err
 	}
-	if _, err := s.read(store, key); !s3.CodeNoSuchKey.Is(err) {
+	if _, err := s.read(store, key); !errors.Is(err, s3.CodeNoSuchKey) {
 		return fmt.Errorf("reading an absent object: %v", err)
 	}
 	for _, size := range []int{10, partSize + 1, 20} {
@@ -104,7 +106,7 @@ func lifecycle(s *scene) error {
 		return err
 	}
 	for range 2 {
-		if err := store.DeleteObject(s.ctx, s.bucket, key); err != nil {
+		if _, err := store.DeleteObject(s.ctx, sdk.DeleteObjectInput{Bucket: s.bucket, Key: key}); err != nil {
 			return err
 		}
 		if err := exists(false); err != nil {
@@ -124,26 +126,26 @@ func names(s *scene) error {
 		if err := s.roundTrip(store, key, []byte(key)); err != nil {
 			return fmt.Errorf("%q: %w", key, err)
 		}
-		if ok, err := store.ObjectExists(s.ctx, s.bucket, key); !ok || err != nil {
-			return fmt.Errorf("%q exists: %v, %v", key, ok, err)
+		if found, err := store.ObjectExists(s.ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); !found.Exists || err != nil {
+			return fmt.Errorf("%q exists: %v, %v", key, found.Exists, err)
 		}
 	}
-	got, err := store.ListObjects(s.ctx, s.bucket, "n/")
+	listed, err := store.ListObjects(s.ctx, sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "n/"})
 	if err != nil {
 		return err
 	}
 	slices.Sort(keys)
 	slices.Reverse(keys)
-	if !slices.Equal(got, keys) {
-		return fmt.Errorf("listed %q, want %q", got, keys)
+	if !slices.Equal(listed.Keys, keys) {
+		return fmt.Errorf("listed %q, want %q", listed.Keys, keys)
 	}
 	for _, key := range keys {
-		if err := store.DeleteObject(s.ctx, s.bucket, key); err != nil {
+		if _, err := store.DeleteObject(s.ctx, sdk.DeleteObjectInput{Bucket: s.bucket, Key: key}); err != nil {
 			return fmt.Errorf("delete %q: %w", key, err)
 		}
 	}
-	if got, err = store.ListObjects(s.ctx, s.bucket, "n/"); err != nil || len(got) > 0 {
-		return fmt.Errorf("after the deletion: %q, %v", got, err)
+	if listed, err = store.ListObjects(s.ctx, sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "n/"}); err != nil || len(listed.Keys) > 0 {
+		return fmt.Errorf("after the deletion: %q, %v", listed.Keys, err)
 	}
 	return nil
 }
@@ -167,24 +169,24 @@ func listing(s *scene) error {
 	keys = append(keys, "p/backups/file")
 	slices.Reverse(keys)
 
-	got, err := store.ListObjects(s.ctx, s.bucket, "p/")
+	listed, err := store.ListObjects(s.ctx, sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "p/"})
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(got, keys) {
-		return fmt.Errorf("%d keys, want %d in descending order", len(got), len(keys))
+	if !slices.Equal(listed.Keys, keys) {
+		return fmt.Errorf("%d keys, want %d in descending order", len(listed.Keys), len(keys))
 	}
 	for query, want := range map[string][]string{"p/backups/": prefixes, "": {"p/", "q/"}, "absent/": nil, "p/backups/b00": prefixes[:100]} {
-		got, err := store.ListCommonPrefixes(s.ctx, s.bucket, query, "/")
+		listed, err := store.ListCommonPrefixes(s.ctx, sdk.ListCommonPrefixesInput{Bucket: s.bucket, Prefix: query, Delimiter: "/"})
 		if err != nil {
 			return err
 		}
-		if !slices.Equal(got, want) {
-			return fmt.Errorf("%d prefixes of %q, want %d", len(got), query, len(want))
+		if !slices.Equal(listed.Prefixes, want) {
+			return fmt.Errorf("%d prefixes of %q, want %d", len(listed.Prefixes), query, len(want))
 		}
 	}
-	if got, err = store.ListObjects(s.ctx, s.bucket, "absent/"); err != nil || len(got) > 0 {
-		return fmt.Errorf("keys of an absent prefix: %q, %v", got, err)
+	if listed, err = store.ListObjects(s.ctx, sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "absent/"}); err != nil || len(listed.Keys) > 0 {
+		return fmt.Errorf("keys of an absent prefix: %q, %v", listed.Keys, err)
 	}
 	return nil
 }
@@ -219,7 +221,7 @@ func resume(s *scene) error {
 		return err
 	}
 	body := random(8 * partSize)
-	if err := store.PutObject(s.ctx, s.bucket, "large", bytes.NewReader(body)); err != nil {
+	if _, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: "large", Body: bytes.NewReader(body)}); err != nil {
 		return err
 	}
 	const broken = 5
@@ -245,14 +247,14 @@ func abort(s *scene) error {
 	ended := errors.New("the source broke")
 	parts := func() error { return s.awaitRequest("UploadPart") }
 	source := io.MultiReader(bytes.NewReader(random(2*partSize+1)), &after{parts, iotest.ErrReader(ended)})
-	if err := store.PutObject(s.ctx, s.bucket, "k", source); !errors.Is(err, ended) {
+	if _, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: source}); !errors.Is(err, ended) {
 		return fmt.Errorf("an upload from a broken source: %v", err)
 	}
 	if s.proxy.Count("AbortMultipartUpload") == 0 {
 		return errors.New("the upload was not aborted")
 	}
-	if ok, err := store.ObjectExists(s.ctx, s.bucket, "k"); ok || err != nil {
-		return fmt.Errorf("the object is visible: %v, %v", ok, err)
+	if found, err := store.ObjectExists(s.ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: "k"}); found.Exists || err != nil {
+		return fmt.Errorf("the object is visible: %v, %v", found.Exists, err)
 	}
 	for upload := range s.client.ListIncompleteUploads(s.ctx, s.bucket, "k", true) {
 		return fmt.Errorf("the upload is left: %+v", upload)
@@ -296,19 +298,19 @@ func signed(s *scene) error {
 	if err := s.roundTrip(store, key, body); err != nil {
 		return err
 	}
-	link, err := store.CreateSignedURL(s.ctx, s.bucket, key, 10*time.Minute)
+	signed, err := store.CreateSignedURL(s.ctx, sdk.CreateSignedURLInput{Bucket: s.bucket, Key: key, TTL: 10 * time.Minute})
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(link, public) {
-		return fmt.Errorf("the URL points to %s", link)
+	if !strings.HasPrefix(signed.URL, public) {
+		return fmt.Errorf("the URL points to %s", signed.URL)
 	}
-	status, got, err := s.fetch(link)
+	status, got, err := s.fetch(signed.URL)
 	if err != nil || status != http.StatusOK || !bytes.Equal(got, body) {
 		return fmt.Errorf("the URL gives %d, %d bytes, %v", status, len(got), err)
 	}
 	for _, change := range []string{"X-Amz-Expires", "X-Amz-Signature"} {
-		u, err := url.Parse(link)
+		u, err := url.Parse(signed.URL)
 		if err != nil {
 			return err
 		}
@@ -381,11 +383,11 @@ func refusals(s *scene) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		_, listErr := store.ListCommonPrefixes(s.ctx, c.bucket, "", "/")
-		putErr := store.PutObject(s.ctx, c.bucket, "k", bytes.NewReader(random(10)))
-		largeErr := store.PutObject(s.ctx, c.bucket, "k", bytes.NewReader(random(partSize+1)))
+		_, listErr := store.ListCommonPrefixes(s.ctx, sdk.ListCommonPrefixesInput{Bucket: c.bucket, Delimiter: "/"})
+		_, putErr := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: c.bucket, Key: "k", Body: bytes.NewReader(random(10))})
+		_, largeErr := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: c.bucket, Key: "k", Body: bytes.NewReader(random(partSize + 1))})
 		for call, err := range map[string]error{"list": listErr, "put": putErr, "multipart": largeErr} {
-			if !c.code.Is(err) {
+			if !errors.Is(err, c.code) {
 				return fmt.Errorf("%s: %s: %v", c.name, call, err)
 			}
 		}
@@ -420,15 +422,15 @@ func (s *scene) damage(changes ...string) error {
 	s.proxy.Inject(inject.Always, s3proxy.Operations("PutObject", "UploadPart"), inject.Damage())
 	for _, size := range []int{1000, partSize + 1} {
 		key := fmt.Sprint(size)
-		err := store.PutObject(s.ctx, s.bucket, key, bytes.NewReader(random(size)))
+		_, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(random(size))})
 		if err == nil {
 			return fmt.Errorf("%d bytes that were changed on the way are taken", size)
 		}
-		if !s3.CodeDamaged.Is(err) {
+		if !errors.Is(err, s3.CodeDamaged) {
 			return err
 		}
-		if ok, err := store.ObjectExists(s.ctx, s.bucket, key); ok || err != nil {
-			return fmt.Errorf("%d damaged bytes are visible: %v, %v", size, ok, err)
+		if found, err := store.ObjectExists(s.ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); found.Exists || err != nil {
+			return fmt.Errorf("%d damaged bytes are visible: %v, %v", size, found.Exists, err)
 		}
 	}
 	return nil

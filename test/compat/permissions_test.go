@@ -2,6 +2,7 @@ package compat
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // policy is an IAM policy document.
@@ -90,7 +92,7 @@ func TestPolicies(t *testing.T) {
 		if config["credentialsFile"], err = s.credentials(id, secret); err != nil {
 			t.Fatal(err)
 		}
-		checks, err := s3.New(slog.New(slog.DiscardHandler)).Checks(config)
+		checks, err := s3.New(slog.New(slog.DiscardHandler)).Checks(s.ctx, sdk.ChecksInput{Config: config})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +122,7 @@ func TestPolicies(t *testing.T) {
 				if action == "s3:ListBucket" {
 					step = "bucket"
 				}
-				if failed != step || !s3.CodeAccessDenied.Is(err) || !strings.Contains(fix(err), "allow "+action+" ") {
+				if failed != step || !errors.Is(err, s3.CodeAccessDenied) || !strings.Contains(fix(err), "allow "+action+" ") {
 					t.Errorf("step %q failed with %v; found %v", failed, err, found)
 				}
 			})

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/minio/minio-go/v7"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
@@ -76,12 +78,13 @@ func (s *scene) store(changes ...string) (*s3.Store, error) {
 		config[changes[i]] = changes[i+1]
 	}
 	store := s3.New(slog.New(slog.NewTextHandler(s.log, nil)))
-	return store, store.Init(s.ctx, config)
+	_, err := store.Init(s.ctx, sdk.InitInput{Config: config})
+	return store, err
 }
 
 // roundTrip puts an object, and reads it with the store and with the client.
 func (s *scene) roundTrip(store *s3.Store, key string, body []byte) error {
-	if err := store.PutObject(s.ctx, s.bucket, key, bytes.NewReader(body)); err != nil {
+	if _, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body)}); err != nil {
 		return err
 	}
 	got, err := s.read(store, key)
@@ -95,12 +98,12 @@ func (s *scene) roundTrip(store *s3.Store, key string, body []byte) error {
 }
 
 func (s *scene) read(store *s3.Store, key string) ([]byte, error) {
-	r, err := store.GetObject(s.ctx, s.bucket, key)
+	object, err := store.GetObject(s.ctx, sdk.GetObjectInput{Bucket: s.bucket, Key: key})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	defer object.Body.Close()
+	return io.ReadAll(object.Body)
 }
 
 // holds checks an object with the client.

@@ -3,6 +3,7 @@ package incluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -59,7 +60,7 @@ func testCustomerKeySecret(t *testing.T, cluster *stack.ControlPlane, store *sta
 				"keys/short": "31 bytes", "keys/none": "has no key none", "absent/good": "not found", "others/good": "forbidden",
 			} {
 				config["customerKeyEncryptionSecret"] = ref
-				if _, err := newStore(t, config); !s3.CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), want) {
+				if _, err := newStore(t, config); !errors.Is(err, s3.CodeCustomerKey) || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: %v", ref, err)
 				}
 			}

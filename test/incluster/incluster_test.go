@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -102,22 +104,23 @@ func location(m *stack.MinIO, bucket string) map[string]string {
 // newStore returns a store after its Init.
 func newStore(t *testing.T, config map[string]string) (*s3.Store, error) {
 	store := s3.New(slog.New(slog.NewTextHandler(t.Output(), nil)))
-	return store, store.Init(t.Context(), config)
+	_, err := store.Init(t.Context(), sdk.InitInput{Config: config})
+	return store, err
 }
 
 // roundTrip puts an object of several parts and reads it.
 func roundTrip(t *testing.T, store *s3.Store, bucket, key string) {
 	t.Helper()
 	body := bytes.Repeat([]byte("0123456789abcdef"), 400<<10)
-	if err := store.PutObject(t.Context(), bucket, key, bytes.NewReader(body)); err != nil {
+	if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: bucket, Key: key, Body: bytes.NewReader(body)}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := store.GetObject(t.Context(), bucket, key)
+	object, err := store.GetObject(t.Context(), sdk.GetObjectInput{Bucket: bucket, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, body) {
+	defer object.Body.Close()
+	if got, err := io.ReadAll(object.Body); err != nil || !bytes.Equal(got, body) {
 		t.Errorf("%d bytes come back, or others: %v", len(got), err)
 	}
 }
@@ -125,7 +128,7 @@ func roundTrip(t *testing.T, store *s3.Store, bucket, key string) {
 // check runs the steps of a check and returns what they found.
 func check(t *testing.T, config map[string]string) (found map[string]string, failed string, err error) {
 	t.Helper()
-	steps, err := s3.New(slog.New(slog.DiscardHandler)).Checks(config)
+	steps, err := s3.New(slog.New(slog.DiscardHandler)).Checks(t.Context(), sdk.ChecksInput{Config: config})
 	if err != nil {
 		return nil, "config", err
 	}

@@ -1,6 +1,7 @@
 package incluster
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,7 @@ func testWebIdentity(t *testing.T, cluster *stack.ControlPlane, minio *stack.Min
 		config := location(minio, bucket)
 		config["credentialsFile"] = write(t, filepath.Join(dir, "wrong"), []byte(secret(foreignFile)))
 		_, err := newStore(t, config)
-		if !awsaccess.CodeWebIdentity.Is(err) || !strings.Contains(err.Error(), foreignFile) ||
+		if !errors.Is(err, awsaccess.CodeWebIdentity) || !strings.Contains(err.Error(), foreignFile) ||
 			!strings.Contains(err.Error(), `audience ["somebody-else"]`) {
 			t.Errorf("error: %v", err)
 		}

@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 			client, paused := newClient(t, Config{Host: s.host, Credential: c.credential})
 			b := newContent(10)
 			_, err := client.PutBlob(t.Context(), "ns/a", b.Descriptor, b.open)
-			if !c.code.Is(err) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), secret) {
+			if !errors.Is(err, c.code) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), secret) {
 				t.Errorf("error %v", err)
 			}
 			for _, part := range []string{s.host, "ns/a", b.Digest.String()} {
@@ -319,7 +319,7 @@ func TestCredentialStaysHere(t *testing.T) {
 	}
 	status = http.StatusForbidden
 	err := read(t, c, "ns/a", blob)
-	if !CodeFailed.Is(err) || !strings.Contains(err.Error(), "disableRedirect") || strings.Contains(err.Error(), "signature") {
+	if !errors.Is(err, CodeFailed) || !strings.Contains(err.Error(), "disableRedirect") || strings.Contains(err.Error(), "signature") {
 		t.Error(err)
 	}
 	if !slices.Equal(sent, []string{"", "", ""}) {

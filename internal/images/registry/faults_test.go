@@ -135,7 +135,7 @@ func TestTroubleThatStays(t *testing.T) {
 		for what, do := range operations(t, client, first, second, m) {
 			before := len(paused.all())
 			err := do()
-			if !c.code.Is(err) {
+			if !errors.Is(err, c.code) {
 				t.Errorf("%s, %s: %v", name, what, err)
 				continue
 			}
@@ -196,7 +196,7 @@ func TestBlobIsNotSeenYet(t *testing.T) {
 			return true
 		})
 		err := c.PutManifest(t.Context(), "ns/a", manifestOf(blob))
-		if (err == nil) != want || err != nil && !CodeRefused.Is(err) {
+		if (err == nil) != want || err != nil && !errors.Is(err, CodeRefused) {
 			t.Errorf("%d times: %v", unseen, err)
 		}
 		if pauses := len(paused.all()) - before; pauses != settleAttempts-1 {
@@ -279,7 +279,7 @@ func TestAbsent(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	c, _ = newClient(t, Config{Host: strings.TrimPrefix(other.URL, "http://")})
-	if err := read(t, c, "ns/a", b); !CodeRefused.Is(err) || errors.Is(err, fs.ErrNotExist) {
+	if err := read(t, c, "ns/a", b); !errors.Is(err, CodeRefused) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is no registry says that there is no blob: %v", err)
 	}
 }
@@ -410,7 +410,7 @@ func TestNoAnswer(t *testing.T) {
 	})
 	c, paused := newClient(t, Config{Host: s.host})
 	c.wire.transport.AnswerTime = 20 * time.Millisecond
-	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeUnreachable.Is(err) || len(paused.all()) != maxAttempts-1 {
+	if err := read(t, c, "ns/a", newContent(1)); !errors.Is(err, endpoint.CodeUnreachable) || len(paused.all()) != maxAttempts-1 {
 		t.Errorf("%v after %d pauses", err, len(paused.all()))
 	}
 }
@@ -429,7 +429,7 @@ func TestDamage(t *testing.T) {
 			_, _ = w.Write(body)
 			return true
 		})
-		if _, err := c.Manifest(t.Context(), "ns/a", m.Digest); !CodeDamaged.Is(err) || !strings.Contains(err.Error(), m.Digest.String()) {
+		if _, err := c.Manifest(t.Context(), "ns/a", m.Digest); !errors.Is(err, CodeDamaged) || !strings.Contains(err.Error(), m.Digest.String()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -437,13 +437,13 @@ func TestDamage(t *testing.T) {
 		_, _ = io.WriteString(w, "{}")
 		return true
 	})
-	if _, err := c.Manifest(t.Context(), "ns/a", digest.FromString("{}")); !CodeUnsupported.Is(err) {
+	if _, err := c.Manifest(t.Context(), "ns/a", digest.FromString("{}")); !errors.Is(err, CodeUnsupported) {
 		t.Errorf("something else than a manifest: %v", err)
 	}
 	s.answer(nil)
 	other := blob
 	other.Size++
-	if err := read(t, c, "ns/a", other); !CodeDamaged.Is(err) {
+	if err := read(t, c, "ns/a", other); !errors.Is(err, CodeDamaged) {
 		t.Errorf("a blob of another size: %v", err)
 	}
 	if len(paused.all()) != 0 {
@@ -499,11 +499,11 @@ func TestCertificates(t *testing.T) {
 		client, paused := newClient(t, c.config)
 		b := newContent(10)
 		_, err := client.PutBlob(t.Context(), "ns/a", b.Descriptor, b.open)
-		if c.code.ID == "" && err != nil || c.code.ID != "" && !c.code.Is(err) || len(paused.all()) != 0 {
+		if c.code.ID == "" && err != nil || c.code.ID != "" && !errors.Is(err, c.code) || len(paused.all()) != 0 {
 			t.Errorf("%s: %v, pauses %v", name, err, paused.all())
 		}
 	}
-	if _, err := New(Config{Host: host, CAs: []byte("none")}); !endpoint.CodeCABundle.Is(err) {
+	if _, err := New(Config{Host: host, CAs: []byte("none")}); !errors.Is(err, endpoint.CodeCABundle) {
 		t.Errorf("no certificate: %v", err)
 	}
 }
@@ -517,7 +517,7 @@ func TestPlainHTTP(t *testing.T) {
 		t.Error("the loopback interface is not known")
 	}
 	c.wire.mayPlain = false // as for any other host
-	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeNotTLS.Is(err) || len(paused.all()) != 0 {
+	if err := read(t, c, "ns/a", newContent(1)); !errors.Is(err, endpoint.CodeNotTLS) || len(paused.all()) != 0 {
 		t.Errorf("%v, pauses %v", err, paused.all())
 	}
 	if s.count("", "") != 0 {
@@ -534,7 +534,7 @@ func TestUnreachable(t *testing.T) {
 	s := newServer(t)
 	s.Close()
 	c, paused := newClient(t, Config{Host: s.host})
-	if err := read(t, c, "ns/a", newContent(1)); !endpoint.CodeRefused.Is(err) || len(paused.all()) != maxAttempts-1 {
+	if err := read(t, c, "ns/a", newContent(1)); !errors.Is(err, endpoint.CodeRefused) || len(paused.all()) != maxAttempts-1 {
 		t.Errorf("%v, pauses %v", err, paused.all())
 	}
 }

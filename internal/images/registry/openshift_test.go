@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,7 +79,7 @@ func TestOpenShift(t *testing.T) {
 	b := newContent(10)
 	_, pushErr := puller.PutBlob(t.Context(), namespace+"/app", b.Descriptor, b.open)
 	for what, err := range map[string]error{"push": pushErr, "pull from elsewhere": read(t, puller, other+"/app", layer)} {
-		if !CodeUnauthorized.Is(err) || !strings.Contains(err.Error(), "imagestreams/layers") {
+		if !errors.Is(err, CodeUnauthorized) || !strings.Contains(err.Error(), "imagestreams/layers") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

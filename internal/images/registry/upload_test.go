@@ -25,18 +25,19 @@ func TestSourceIsVerified(t *testing.T) {
 	broken := errors.New("the bucket is gone")
 	changed := bytes.Clone(blob.data)
 	changed[len(changed)-1]++
+	damaged := func(err error) bool { return errors.Is(err, CodeDamaged) }
 	for name, c := range map[string]struct {
 		source io.Reader
 		err    func(error) bool
 	}{
-		"other content": {bytes.NewReader(changed), CodeDamaged.Is},
-		"too short":     {bytes.NewReader(blob.data[:len(blob.data)-1]), CodeDamaged.Is},
-		"too long":      {bytes.NewReader(append(bytes.Clone(blob.data), 0)), CodeDamaged.Is},
-		"empty":         {bytes.NewReader(nil), CodeDamaged.Is},
+		"other content": {bytes.NewReader(changed), damaged},
+		"too short":     {bytes.NewReader(blob.data[:len(blob.data)-1]), damaged},
+		"too long":      {bytes.NewReader(append(bytes.Clone(blob.data), 0)), damaged},
+		"empty":         {bytes.NewReader(nil), damaged},
 		"fails": {io.MultiReader(bytes.NewReader(blob.data[:1000]), iotest.ErrReader(broken)),
 			func(err error) bool { return errors.Is(err, broken) }},
 		"fails with a code": {iotest.ErrReader(&fault.Error{Code: CodeFailed, What: "reading"}),
-			func(err error) bool { return CodeFailed.Is(err) && strings.Count(err.Error(), "; fix:") == 1 }},
+			func(err error) bool { return errors.Is(err, CodeFailed) && strings.Count(err.Error(), "; fix:") == 1 }},
 	} {
 		for _, size := range []int64{blob.Size, -1} {
 			client, paused := newClient(t, Config{Host: s.host})
@@ -207,7 +208,7 @@ func TestUploadIsOver(t *testing.T) {
 	_, err := c.PutBlob(t.Context(), "ns/a", blob.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
 		return &slow{ctx: ctx, reading: &reading, closed: &closed}, nil
 	})
-	if !CodeForbidden.Is(err) {
+	if !errors.Is(err, CodeForbidden) {
 		t.Error(err)
 	}
 	if reading.Load() || !closed.Load() {
@@ -256,7 +257,7 @@ func TestPrunedBlob(t *testing.T) {
 		}
 		return false
 	})
-	if err := c.PutManifest(t.Context(), "ns/a", manifestOf(blob)); !CodeRefused.Is(err) {
+	if err := c.PutManifest(t.Context(), "ns/a", manifestOf(blob)); !errors.Is(err, CodeRefused) {
 		t.Error(err)
 	}
 	s.answer(nil)

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"log/slog"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
@@ -21,9 +23,9 @@ func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) 
 	config, given := s3Config(found)
 	store := s3.New(log, s3.WithMemory(bufferMemory), s3.WithCredential(given))
 	b := &s3Bucket{store, found.Location, found.From}
-	if err := store.Init(ctx, config); err != nil {
+	if _, err := store.Init(ctx, sdk.InitInput{Config: config}); err != nil {
 		store.Close()
-		if s3.CodeRegionUnknown.Is(err) {
+		if errors.Is(err, s3.CodeRegionUnknown) {
 			return nil, registrysecret.NewRegionError(found.Location, err)
 		}
 		return nil, b.named(err)
@@ -78,21 +80,23 @@ func (b *s3Bucket) Stat(ctx context.Context, key string) (objectstore.Object, er
 
 // Get implements objectstore.Bucket.
 func (b *s3Bucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
-	r, err := b.store.GetObject(ctx, b.location.Bucket, key)
+	object, err := b.store.GetObject(ctx, sdk.GetObjectInput{Bucket: b.location.Bucket, Key: key})
 	if err != nil {
 		return nil, b.explain(key, err)
 	}
-	return &s3Reader{r, b, key}, nil
+	return &s3Reader{object.Body, b, key}, nil
 }
 
 // Put implements objectstore.Bucket.
 func (b *s3Bucket) Put(ctx context.Context, key string, body io.Reader) error {
-	return b.explain(key, b.store.PutObject(ctx, b.location.Bucket, key, body))
+	_, err := b.store.PutObject(ctx, sdk.PutObjectInput{Bucket: b.location.Bucket, Key: key, Body: body})
+	return b.explain(key, err)
 }
 
 // Delete implements objectstore.Bucket.
 func (b *s3Bucket) Delete(ctx context.Context, key string) error {
-	return b.explain(key, b.store.DeleteObject(ctx, b.location.Bucket, key))
+	_, err := b.store.DeleteObject(ctx, sdk.DeleteObjectInput{Bucket: b.location.Bucket, Key: key})
+	return b.explain(key, err)
 }
 
 // List implements objectstore.Bucket.
@@ -121,7 +125,7 @@ func (b *s3Bucket) explain(key string, err error) error {
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("bucket %s: %w", b.location.Bucket, err)
-	case s3.CodeAccessDenied.Is(err):
+	case errors.Is(err, s3.CodeAccessDenied):
 		// The cause tells the HTTP code and the request id.
 		return registrysecret.NewBucketError(b.location, key, 0, "", fmt.Errorf("with %s: %w", b.credential, err))
 	}

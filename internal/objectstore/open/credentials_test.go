@@ -20,7 +20,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -212,7 +212,7 @@ func TestRenewal(t *testing.T) {
 	}
 	a.Expire("second")
 	err := b.Put(t.Context(), "k", strings.NewReader("x"))
-	if !awsaccess.CodeWebIdentity.Is(err) || !strings.Contains(err.Error(), "profile default of secret openshift-adp/mine, key cloud") || !strings.Contains(err.Error(), a.token) {
+	if !errors.Is(err, awsaccess.CodeWebIdentity) || !strings.Contains(err.Error(), "profile default of secret openshift-adp/mine, key cloud") || !strings.Contains(err.Error(), a.token) {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -260,7 +260,7 @@ func TestUselessCredentials(t *testing.T) {
 				defer b.Close()
 				err = b.Put(t.Context(), "docker/k", strings.NewReader("x"))
 			}
-			if !c.code.Is(err) {
+			if !errors.Is(err, c.code) {
 				t.Fatalf("error: %v", err)
 			}
 			for _, words := range append(c.says, a.bucket, "openshift-adp/default", "; fix: ") {
@@ -308,7 +308,7 @@ func TestAnswers(t *testing.T) {
 			} {
 				for _, code := range c.codes {
 					// The answer to a HEAD request has no code in it.
-					if !code.Is(err) && (call != "Stat" || err == nil) {
+					if !errors.Is(err, code) && (call != "Stat" || err == nil) {
 						t.Errorf("%s: not %s: %v", call, code.ID, err)
 					}
 				}
@@ -333,7 +333,7 @@ func TestAnswers(t *testing.T) {
 func TestNoIdentity(t *testing.T) {
 	a := newAccount(t)
 	_, err := a.find()
-	if !registrysecret.NoCredential.Is(err) || !strings.Contains(err.Error(), "ambient identity: the pod and its node have no identity at the provider: error getting credentials") {
+	if !errors.Is(err, registrysecret.NoCredential) || !strings.Contains(err.Error(), "ambient identity: the pod and its node have no identity at the provider: error getting credentials") {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -347,7 +347,7 @@ func TestUnknownRegion(t *testing.T) {
 	delete(s.config, "s3Url")
 	delete(s.config, "region")
 	_, err := s.open()
-	if !registrysecret.RegionMissing.Is(err) || !strings.Contains(err.Error(), s.bucket) || !strings.Contains(err.Error(), "set config key region of backup storage location openshift-adp/default") {
+	if !errors.Is(err, registrysecret.RegionMissing) || !strings.Contains(err.Error(), s.bucket) || !strings.Contains(err.Error(), "set config key region of backup storage location openshift-adp/default") {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestOtherProviders(t *testing.T) {
 		}
 		_, err = open.Bucket(t.Context(), found, nil)
 		var f *fault.Error
-		if !registrysecret.UnsupportedProvider.Is(err) || !errors.As(err, &f) || f.Fix == "" {
+		if !errors.Is(err, registrysecret.UnsupportedProvider) || !errors.As(err, &f) || f.Fix == "" {
 			t.Fatalf("error: %v", err)
 		}
 		for _, words := range []string{"openshift-adp/default", fmt.Sprintf("%q", provider), "this version", "spec.backupImages", "openshift.io/skip-image-copy=true"} {

@@ -17,8 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -97,7 +99,7 @@ func (a *account) configure(config map[string]string) (*s3.Store, error) {
 	maps.Copy(all, config)
 	before := os.Environ()
 	store := s3.New(slog.New(slog.NewTextHandler(a.log, nil)))
-	err := store.Init(a.t.Context(), all)
+	_, err := store.Init(a.t.Context(), sdk.InitInput{Config: all})
 	if !slices.Equal(os.Environ(), before) {
 		a.t.Error("the environment changed")
 	}
@@ -107,13 +109,13 @@ func (a *account) configure(config map[string]string) (*s3.Store, error) {
 // use puts, reads and lists with a store.
 func (a *account) use(store *s3.Store) error {
 	a.t.Helper()
-	if err := store.PutObject(a.t.Context(), a.bucket, "k", strings.NewReader("x")); err != nil {
+	if _, err := store.PutObject(a.t.Context(), sdk.PutObjectInput{Bucket: a.bucket, Key: "k", Body: strings.NewReader("x")}); err != nil {
 		return err
 	}
 	if got, err := read(a.t, store, a.bucket, "k"); err != nil || string(got) != "x" {
 		return fmt.Errorf("read %q: %w", got, err)
 	}
-	_, err := store.ListObjects(a.t.Context(), a.bucket, "")
+	_, err := store.ListObjects(a.t.Context(), sdk.ListObjectsInput{Bucket: a.bucket})
 	return err
 }
 

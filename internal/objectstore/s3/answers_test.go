@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
@@ -76,11 +78,11 @@ func TestRangeWithoutSize(t *testing.T) {
 		"a server that tells it never":             {[]reply{ranged("bytes 0-3/*", "abcd")}, ""},
 	} {
 		server := &answers{all: c.all}
-		object, err := server.store().GetObject(t.Context(), "bucket", "key")
+		object, err := server.store().GetObject(t.Context(), sdk.GetObjectInput{Bucket: "bucket", Key: "key"})
 		var got []byte
 		if err == nil {
-			got, err = io.ReadAll(object)
-			object.Close()
+			got, err = io.ReadAll(object.Body)
+			object.Body.Close()
 		}
 		if string(got) != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%s: %q, %v", what, got, err)
@@ -92,11 +94,11 @@ func TestRangeWithoutSize(t *testing.T) {
 func TestNoList(t *testing.T) {
 	for _, body := range []string{"", "<html><body>welcome</body></html>", "<Result/>"} {
 		store := (&answers{all: []reply{{status: http.StatusOK, body: []byte(body)}}}).store()
-		if keys, err := store.ListObjects(t.Context(), "bucket", ""); err == nil {
-			t.Errorf("%q: listed %q", body, keys)
+		if listed, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "bucket"}); err == nil {
+			t.Errorf("%q: listed %q", body, listed.Keys)
 		}
-		if prefixes, err := store.ListCommonPrefixes(t.Context(), "bucket", "", "/"); err == nil {
-			t.Errorf("%q: listed %q", body, prefixes)
+		if listed, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: "bucket", Delimiter: "/"}); err == nil {
+			t.Errorf("%q: listed %q", body, listed.Prefixes)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // chunked delivers a body in the pieces in which Velero sends it.
@@ -27,7 +29,7 @@ func BenchmarkStore(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 				defer reportCPU(b, len(body))()
 				for b.Loop() {
-					if err := store.PutObject(b.Context(), s.bucket, "k", chunked{bytes.NewReader(body)}); err != nil {
+					if _, err := store.PutObject(b.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: chunked{bytes.NewReader(body)}}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -37,21 +39,21 @@ func BenchmarkStore(b *testing.B) {
 				buf := make([]byte, 32<<10)
 				defer reportCPU(b, len(body))()
 				for b.Loop() {
-					r, err := store.GetObject(b.Context(), s.bucket, "k")
+					object, err := store.GetObject(b.Context(), sdk.GetObjectInput{Bucket: s.bucket, Key: "k"})
 					if err != nil {
 						b.Fatal(err)
 					}
-					n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
+					n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, object.Body, buf)
 					if err != nil || n != int64(len(body)) {
 						b.Fatal(n, err)
 					}
-					r.Close()
+					object.Body.Close()
 				}
 			})
 			b.Run("put 16K "+name, func(b *testing.B) {
 				defer reportCPU(b, 0)()
 				for b.Loop() {
-					if err := store.PutObject(b.Context(), s.bucket, "k", bytes.NewReader(body[:16<<10])); err != nil {
+					if _, err := store.PutObject(b.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body[:16<<10])}); err != nil {
 						b.Fatal(err)
 					}
 				}

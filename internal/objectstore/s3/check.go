@@ -18,8 +18,8 @@ import (
 )
 
 // Checks implements sdk.Checked.
-func (s *Store) Checks(configuration map[string]string) ([]sdk.Check, error) {
-	p, err := s.prepare(context.Background(), configuration)
+func (s *Store) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Check, error) {
+	p, err := s.prepare(ctx, in.Config)
 	if err != nil {
 		return nil, err
 	}

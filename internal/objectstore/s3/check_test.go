@@ -3,6 +3,7 @@ package s3_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/minio/minio-go/v7"
 
@@ -26,7 +29,7 @@ import (
 // runChecks returns what the steps found, by name, and the step that failed.
 func runChecks(t *testing.T, config map[string]string) (found map[string]string, failed string, err error) {
 	t.Helper()
-	checks, err := s3.New(slog.New(slog.DiscardHandler)).Checks(config)
+	checks, err := s3.New(slog.New(slog.DiscardHandler)).Checks(t.Context(), sdk.ChecksInput{Config: config})
 	if err != nil {
 		return nil, "config", err
 	}
@@ -84,7 +87,7 @@ func TestChecksFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, step, err := runChecks(t, c.config)
-			if step != c.step || c.code.ID != "" && !c.code.Is(err) {
+			if step != c.step || c.code.ID != "" && !errors.Is(err, c.code) {
 				t.Errorf("step %q failed with %v; found %v", step, err, found)
 			}
 			if err != nil && strings.Contains(err.Error(), s.minio.SecretKey) {
@@ -160,7 +163,7 @@ func TestChecksPermissions(t *testing.T) {
 				p.Inject(inject.Always, when, s3proxy.Answer(http.StatusForbidden, "AccessDenied", message))
 			}
 			found, step, err := runChecks(t, s.with(c.changes...))
-			if step != "permissions" || !c.code.Is(err) {
+			if step != "permissions" || !errors.Is(err, c.code) {
 				t.Fatalf("step %q failed with %v; found %v", step, err, found)
 			}
 			_, fix, _ := strings.Cut(err.Error(), "; fix: ")
@@ -208,12 +211,12 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := s.store(c.changes...)
-			_, err := store.ListCommonPrefixes(t.Context(), s.bucket, "", "/")
-			if !c.want.Is(err) || !strings.HasPrefix(err.Error(), "error listing common prefixes of "+s.bucket) || !strings.Contains(err.Error(), c.text) {
+			_, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: s.bucket, Delimiter: "/"})
+			if !errors.Is(err, c.want) || !strings.HasPrefix(err.Error(), "error listing common prefixes of "+s.bucket) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("list: %v", err)
 			}
-			err = store.PutObject(t.Context(), s.bucket, "k", strings.NewReader("x"))
-			if !c.want.Is(err) || !strings.HasPrefix(err.Error(), "error putting object k: ") {
+			_, err = store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("x")})
+			if !errors.Is(err, c.want) || !strings.HasPrefix(err.Error(), "error putting object k: ") {
 				t.Errorf("put: %v", err)
 			}
 			if strings.Contains(err.Error(), s.minio.SecretKey) {
@@ -241,8 +244,8 @@ func TestErrors(t *testing.T) {
 			s := newScene(t, overHTTP)
 			p := s.behind()
 			p.Inject(inject.Always, s3proxy.Operations(c.operation), c.fault)
-			err := s.store(c.changes...).PutObject(t.Context(), s.bucket, "k", strings.NewReader("x"))
-			if !c.want.Is(err) || !strings.Contains(err.Error(), c.text) {
+			_, err := s.store(c.changes...).PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("x")})
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error: %v", err)
 			}
 		})
@@ -251,7 +254,7 @@ func TestErrors(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(inject.Always, s3proxy.Operations("GetObject"), s3proxy.Answer(403, "InvalidObjectState", "The operation is not valid for the object's storage class"))
-		if _, err := read(t, s.store(), s.bucket, "k"); !s3.CodeArchived.Is(err) {
+		if _, err := read(t, s.store(), s.bucket, "k"); !errors.Is(err, s3.CodeArchived) {
 			t.Errorf("error: %v", err)
 		}
 	})
@@ -259,12 +262,12 @@ func TestErrors(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(inject.Always, s3proxy.Operations("HeadObject"), s3proxy.Answer(403, "", ""))
-		if _, err := s.store().ObjectExists(t.Context(), s.bucket, "k"); !s3.CodeAccessDenied.Is(err) || !strings.Contains(err.Error(), "s3:ListBucket") {
+		if _, err := s.store().ObjectExists(t.Context(), sdk.ObjectExistsInput{Bucket: s.bucket, Key: "k"}); !errors.Is(err, s3.CodeAccessDenied) || !strings.Contains(err.Error(), "s3:ListBucket") {
 			t.Errorf("error: %v", err)
 		}
 	})
 	t.Run("before Init", func(t *testing.T) {
-		if err := s3.New(slog.New(slog.DiscardHandler)).DeleteObject(t.Context(), "b", "k"); !s3.CodeNotReady.Is(err) {
+		if _, err := s3.New(slog.New(slog.DiscardHandler)).DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: "b", Key: "k"}); !errors.Is(err, s3.CodeNotReady) {
 			t.Errorf("error: %v", err)
 		}
 	})
@@ -308,9 +311,9 @@ func TestRegionDiscovery(t *testing.T) {
 			config := map[string]string{
 				"bucket": "some.bucket", "prefix": "", "s3ForcePathStyle": "true", "credentialsFile": credentialsFile(t, "A", "secret-of-A"),
 			}
-			err := store.Init(t.Context(), config)
+			_, err := store.Init(t.Context(), sdk.InitInput{Config: config})
 			if c.code.ID != "" {
-				if !c.code.Is(err) || !strings.Contains(err.Error(), "some.bucket") {
+				if !errors.Is(err, c.code) || !strings.Contains(err.Error(), "some.bucket") {
 					t.Errorf("error: %v", err)
 				}
 				return
@@ -319,10 +322,10 @@ func TestRegionDiscovery(t *testing.T) {
 				t.Fatal(err)
 			}
 			config["multipartConcurrency"] = "3"
-			if err := store.Init(t.Context(), config); err != nil {
+			if _, err := store.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := store.ListObjects(t.Context(), "some.bucket", ""); err != nil {
+			if _, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "some.bucket"}); err != nil {
 				t.Fatal(err)
 			}
 			if len(heads) != 1 || heads[0].Header.Get("Authorization") != "" {
@@ -341,10 +344,10 @@ func TestTrust(t *testing.T) {
 	s := newScene(t, overTLS)
 	list := func(config map[string]string) error {
 		store := s3.New(slog.New(slog.DiscardHandler))
-		if err := store.Init(t.Context(), config); err != nil {
+		if _, err := store.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 			return err
 		}
-		_, err := store.ListObjects(t.Context(), s.bucket, "")
+		_, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: s.bucket})
 		return err
 	}
 	other := httptest.NewTLSServer(http.NotFoundHandler())
@@ -362,12 +365,12 @@ func TestTrust(t *testing.T) {
 	if err := list(s.with("caCert", string(s.minio.CAPEM))); err != nil {
 		t.Errorf("with caCert: %v", err)
 	}
-	if err := list(s.with("caCert", "-")); !endpoint.CodeUntrusted.Is(err) {
+	if err := list(s.with("caCert", "-")); !errors.Is(err, endpoint.CodeUntrusted) {
 		t.Errorf("with another bundle: %v", err)
 	}
 	for _, path := range []string{"/absent.pem", file(t, "empty.pem", "")} {
 		t.Setenv("AWS_CA_BUNDLE", path)
-		if err := list(s.config); !endpoint.CodeCABundle.Is(err) || !strings.Contains(err.Error(), path) {
+		if err := list(s.config); !errors.Is(err, endpoint.CodeCABundle) || !strings.Contains(err.Error(), path) {
 			t.Errorf("bundle %s: %v", path, err)
 		}
 	}
@@ -376,7 +379,7 @@ func TestTrust(t *testing.T) {
 func newStore(t *testing.T, config map[string]string) *s3.Store {
 	t.Helper()
 	store := s3.New(slog.New(slog.DiscardHandler))
-	if err := store.Init(t.Context(), config); err != nil {
+	if _, err := store.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 		t.Fatalf("Init: %v", err)
 	}
 	return store
@@ -395,7 +398,7 @@ func TestProxy(t *testing.T) {
 	config := map[string]string{
 		"bucket": "b", "prefix": "", "s3Url": "http://store.invalid", "s3ForcePathStyle": "true", "credentialsFile": credentialsFile(t, "A", "B"),
 	}
-	if _, err := newStore(t, config).ListObjects(t.Context(), "b", ""); err != nil {
+	if _, err := newStore(t, config).ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if len(through) != 1 || !strings.HasPrefix(through[0], "http://store.invalid/b?") {
@@ -405,10 +408,10 @@ func TestProxy(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	t.Setenv("HTTPS_PROXY", "http://"+freeAddress(t))
 	config["s3Url"] = "https://store.invalid"
-	if _, err := newStore(t, config).ListObjects(t.Context(), "b", ""); !endpoint.CodeProxy.Is(err) {
+	if _, err := newStore(t, config).ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "b"}); !errors.Is(err, endpoint.CodeProxy) {
 		t.Errorf("broken proxy: %v", err)
 	}
-	if _, step, err := runChecks(t, config); step != "TLS" || !endpoint.CodeProxy.Is(err) {
+	if _, step, err := runChecks(t, config); step != "TLS" || !errors.Is(err, endpoint.CodeProxy) {
 		t.Errorf("check of a broken proxy: %s, %v", step, err)
 	}
 }
@@ -448,7 +451,7 @@ users: [{name: u, user: {token: %s}}]
 	t.Setenv("VELERO_NAMESPACE", "velero")
 	t.Setenv("KUBECONFIG", config("the-token"))
 	store := s.store("customerKeyEncryptionSecret", "keys/good")
-	if err := store.PutObject(t.Context(), s.bucket, "k", strings.NewReader("x")); err != nil {
+	if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}
 	same := s.store("customerKeyEncryptionFile", file(t, "key", key))
@@ -457,25 +460,25 @@ users: [{name: u, user: {token: %s}}]
 	}
 	// The same configuration again asks nobody.
 	before := len(asked)
-	if err := store.Init(t.Context(), s.with("customerKeyEncryptionSecret", "keys/good")); err != nil || len(asked) != before {
+	if _, err := store.Init(t.Context(), sdk.InitInput{Config: s.with("customerKeyEncryptionSecret", "keys/good")}); err != nil || len(asked) != before {
 		t.Errorf("Init again: %v, %d requests", err, len(asked)-before)
 	}
 	for ref, want := range map[string]string{
 		"keys/short": "2 bytes", "keys/none": "no key none", "absent/k": `secrets "absent" missing`,
 	} {
-		err := s3.New(slog.New(slog.DiscardHandler)).Init(context.Background(), s.with("customerKeyEncryptionSecret", ref))
-		if !s3.CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), want) {
+		_, err := s3.New(slog.New(slog.DiscardHandler)).Init(context.Background(), sdk.InitInput{Config: s.with("customerKeyEncryptionSecret", ref)})
+		if !errors.Is(err, s3.CodeCustomerKey) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
 	t.Setenv("KUBECONFIG", config("wrong"))
-	err := s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), s.with("customerKeyEncryptionSecret", "keys/good"))
-	if !s3.CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), "Unauthorized") {
+	_, err := s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), sdk.InitInput{Config: s.with("customerKeyEncryptionSecret", "keys/good")})
+	if !errors.Is(err, s3.CodeCustomerKey) || !strings.Contains(err.Error(), "Unauthorized") {
 		t.Errorf("wrong token: %v", err)
 	}
 	os.Unsetenv("KUBECONFIG")
-	err = s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), s.with("customerKeyEncryptionSecret", "keys/good"))
-	if !s3.CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), "not in a cluster") {
+	_, err = s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), sdk.InitInput{Config: s.with("customerKeyEncryptionSecret", "keys/good")})
+	if !errors.Is(err, s3.CodeCustomerKey) || !strings.Contains(err.Error(), "not in a cluster") {
 		t.Errorf("outside of a cluster: %v", err)
 	}
 }

@@ -84,7 +84,7 @@ func TestEncryptionKeysExclude(t *testing.T) {
 		}
 		_, err := parseSettings(m)
 		excluded := err != nil && strings.Contains(err.Error(), "you can only use one of: kmsKeyId, customerKeyEncryptionFile, or customerKeyEncryptionSecret")
-		if excluded != (len(m) > 2) || excluded != config.Conflict.Is(err) {
+		if excluded != (len(m) > 2) || excluded != errors.Is(err, config.Conflict) {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestCustomerKeyFile(t *testing.T) {
 		key, err := s.readCustomerKeyFile()
 		switch {
 		case want != "":
-			if !CodeCustomerKey.Is(err) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, CodeCustomerKey) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%d bytes: %v", size, err)
 			}
 		case err != nil || string(key) != string(content[:32]):
@@ -140,7 +140,7 @@ func TestCustomerKeyFile(t *testing.T) {
 		}
 	}
 	s := settings{customerKeyFile: "/absent/key"}
-	if _, err := s.readCustomerKeyFile(); !errors.Is(err, os.ErrNotExist) || !CodeCustomerKey.Is(err) {
+	if _, err := s.readCustomerKeyFile(); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, CodeCustomerKey) {
 		t.Errorf("absent file: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // directoryBucket is a bucket of S3 Express One Zone: requests carry a session of
@@ -73,7 +75,7 @@ func TestDirectoryBucket(t *testing.T) {
 		}
 		store := newStore(t, config)
 		for _, size := range []int{10, partSize + 1} {
-			if err := store.PutObject(t.Context(), bucket, "k", bytes.NewReader(random(size))); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: bucket, Key: "k", Body: bytes.NewReader(random(size))}); err != nil {
 				t.Errorf("checksumAlgorithm %q, %d bytes: %v", algorithm, size, err)
 			}
 		}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
@@ -60,7 +62,7 @@ func TestCompletionIsNotBelievedBlindly(t *testing.T) {
 						}
 						return resp, nil
 					}
-					err := m.store(3).PutObject(t.Context(), memoryBucket, "k", bytes.NewReader(pattern(5*memoryPart)))
+					_, err := m.store(3).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(pattern(5 * memoryPart))})
 					if (err == nil) != stored || stored != bytes.Equal(m.objects["k"], pattern(5*memoryPart)) {
 						t.Errorf("error %v, %d bytes are stored", err, len(m.objects["k"]))
 					}
@@ -82,7 +84,7 @@ func TestCompletionIsNotBelievedBlindly(t *testing.T) {
 				}
 				return nil
 			}
-			if err := m.store(1).PutObject(t.Context(), memoryBucket, "k", bytes.NewReader(pattern(5*memoryPart))); err != nil {
+			if _, err := m.store(1).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(pattern(5 * memoryPart))}); err != nil {
 				t.Error(err)
 			}
 			if !bytes.Equal(m.objects["k"], pattern(5*memoryPart)) {
@@ -125,7 +127,7 @@ func TestSuccessNeedsAnETag(t *testing.T) {
 			}
 			return nil
 		}
-		if err := m.store(1).PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object")); !errors.Is(err, errNoETag) {
+		if _, err := m.store(1).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")}); !errors.Is(err, errNoETag) {
 			t.Errorf("error: %v", err)
 		}
 		m = newMemory()
@@ -135,10 +137,10 @@ func TestSuccessNeedsAnETag(t *testing.T) {
 			}
 			return resp, nil
 		}
-		if err := m.store(1).PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object")); err != nil {
+		if _, err := m.store(1).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")}); err != nil {
 			t.Error(err)
 		}
-		if err := m.store(1).PutObject(t.Context(), memoryBucket, "k", bytes.NewReader(pattern(5*memoryPart))); !errors.Is(err, errNoETag) {
+		if _, err := m.store(1).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(pattern(5 * memoryPart))}); !errors.Is(err, errNoETag) {
 			t.Errorf("in parts: %v", err)
 		}
 	})
@@ -146,8 +148,8 @@ func TestSuccessNeedsAnETag(t *testing.T) {
 		m := newMemory()
 		m.before = page
 		store := m.store(1)
-		if ok, err := store.ObjectExists(t.Context(), memoryBucket, "k"); ok || !CodeFalseAnswer.Is(err) {
-			t.Errorf("exists: %v, %v", ok, err)
+		if found, err := store.ObjectExists(t.Context(), sdk.ObjectExistsInput{Bucket: memoryBucket, Key: "k"}); found.Exists || !errors.Is(err, CodeFalseAnswer) {
+			t.Errorf("exists: %v, %v", found.Exists, err)
 		}
 		if o, err := store.Stat(t.Context(), memoryBucket, "k"); err == nil {
 			t.Errorf("stat: %+v", o)
@@ -256,7 +258,7 @@ func TestProxyThatCompresses(t *testing.T) {
 		store := m.store(1)
 		for key, size := range map[string]int{"small": 14, "large": 5*memoryPart + 1, "zeros": 0} {
 			content := pattern(size)
-			if err := store.PutObject(t.Context(), memoryBucket, key, bytes.NewReader(content)); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: key, Body: bytes.NewReader(content)}); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := get(t, store, key); err != nil || !bytes.Equal(got, content) {
@@ -266,8 +268,8 @@ func TestProxyThatCompresses(t *testing.T) {
 				t.Errorf("%s: %+v, %v", key, o, err)
 			}
 		}
-		if keys, err := store.ListObjects(t.Context(), memoryBucket, ""); err != nil || len(keys) != 3 {
-			t.Errorf("listed %q, %v", keys, err)
+		if listed, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket}); err != nil || len(listed.Keys) != 3 {
+			t.Errorf("listed %q, %v", listed.Keys, err)
 		}
 		if _, err := get(t, store, "absent"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("absent: %v", err)
@@ -319,7 +321,7 @@ func TestUploadKeepsItsMode(t *testing.T) {
 		}
 		return nil
 	}
-	if err := store.PutObject(t.Context(), memoryBucket, "small", strings.NewReader("object")); err != nil {
+	if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "small", Body: strings.NewReader("object")}); err != nil {
 		t.Fatal(err)
 	}
 	m.before = nil
@@ -377,7 +379,7 @@ func TestDeletionAnswered404(t *testing.T) {
 				}
 				return nil
 			}
-			if err := m.store(1).DeleteObject(t.Context(), memoryBucket, "k"); (err == nil) != c.ok || err != nil && answer.SaysAbsent(err.Error()) {
+			if _, err := m.store(1).DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: memoryBucket, Key: "k"}); (err == nil) != c.ok || err != nil && answer.SaysAbsent(err.Error()) {
 				t.Errorf("error: %v", err)
 			}
 		})
@@ -392,16 +394,16 @@ func TestListOfSomethingElse(t *testing.T) {
 	other := m.list("", "")
 	m.before = func(r *http.Request) *http.Response { return respond(r, 200, other) }
 	store := m.store(1)
-	if keys, err := store.ListObjects(t.Context(), memoryBucket, "backups/a/"); !errors.Is(err, errOtherList) || !CodeFalseAnswer.Is(err) {
-		t.Errorf("listed %q, %v", keys, err)
+	if listed, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket, Prefix: "backups/a/"}); !errors.Is(err, errOtherList) || !errors.Is(err, CodeFalseAnswer) {
+		t.Errorf("listed %q, %v", listed.Keys, err)
 	}
 	// A server that does not know delimiters lists the objects themselves.
-	if prefixes, err := store.ListCommonPrefixes(t.Context(), memoryBucket, "backups/", "/"); err != nil || strings.Join(prefixes, " ") != "backups/a/ backups/b/" {
-		t.Errorf("prefixes %q, %v", prefixes, err)
+	if listed, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: memoryBucket, Prefix: "backups/", Delimiter: "/"}); err != nil || strings.Join(listed.Prefixes, " ") != "backups/a/ backups/b/" {
+		t.Errorf("prefixes %q, %v", listed.Prefixes, err)
 	}
 	other = m.list("", "/")
-	if prefixes, err := store.ListCommonPrefixes(t.Context(), memoryBucket, "backups/", "/"); err == nil {
-		t.Errorf("prefixes %q", prefixes)
+	if listed, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: memoryBucket, Prefix: "backups/", Delimiter: "/"}); err == nil {
+		t.Errorf("prefixes %q", listed.Prefixes)
 	}
 }
 
@@ -451,16 +453,16 @@ func TestOnlyAbsenceSoundsLikeAbsence(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), "error getting object backups/") {
 				t.Errorf("get: %v", err)
 			}
-			_, listErr := store.ListObjects(t.Context(), memoryBucket, "")
-			_, prefixErr := store.ListCommonPrefixes(t.Context(), memoryBucket, "", "/")
-			putErr := store.PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object"))
-			partsErr := store.PutObject(t.Context(), memoryBucket, "k", bytes.NewReader(pattern(3*memoryPart)))
+			_, listErr := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket})
+			_, prefixErr := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: memoryBucket, Delimiter: "/"})
+			_, putErr := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")})
+			_, partsErr := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(pattern(3 * memoryPart))})
 			for what, err := range map[string]error{"list": listErr, "prefixes": prefixErr, "put": putErr, "parts": partsErr} {
 				if err != nil && answer.SaysAbsent(err.Error()) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			if err := store.DeleteObject(t.Context(), memoryBucket, "k"); err != nil && answer.SaysAbsent(err.Error()) {
+			if _, err := store.DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: memoryBucket, Key: "k"}); err != nil && answer.SaysAbsent(err.Error()) {
 				t.Errorf("delete: %v", err)
 			}
 		})

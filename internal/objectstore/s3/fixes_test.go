@@ -13,6 +13,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -27,7 +28,7 @@ func TestAttemptsDoNotShrinkWithConcurrency(t *testing.T) {
 			return nil
 		}
 		content := pattern(100 * memoryPart)
-		if err := m.store(awsaccess.MaxAttempts).PutObject(t.Context(), memoryBucket, "k", bytes.NewReader(content)); err != nil {
+		if _, err := m.store(awsaccess.MaxAttempts).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(content)}); err != nil {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if !bytes.Equal(m.objects["k"], content) {
@@ -54,8 +55,8 @@ func TestLastAnswerIsTheError(t *testing.T) {
 				m.before = c.answer
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				_, err := m.store(awsaccess.MaxAttempts).ListObjects(ctx, memoryBucket, "")
-				if !c.code.Is(err) || !strings.Contains(err.Error(), c.text) || errors.Is(err, context.DeadlineExceeded) {
+				_, err := m.store(awsaccess.MaxAttempts).ListObjects(ctx, sdk.ListObjectsInput{Bucket: memoryBucket})
+				if !errors.Is(err, c.code) || !strings.Contains(err.Error(), c.text) || errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("error: %v", err)
 				}
 			})
@@ -75,14 +76,14 @@ func TestChecksumsThatMakeTheServerFail(t *testing.T) {
 		}
 		store := m.store(3)
 		for i, key := range []string{"first", "second"} {
-			if err := store.PutObject(t.Context(), memoryBucket, key, strings.NewReader("object")); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: key, Body: strings.NewReader("object")}); err != nil {
 				t.Fatal(err)
 			}
 			if want := 4 + i; m.count(http.MethodPut, "") != want {
 				t.Errorf("%d requests after %d uploads, want %d", m.count(http.MethodPut, ""), i+1, want)
 			}
 		}
-		if err := store.PutObject(t.Context(), memoryBucket, "third", bytes.NewReader(pattern(4*memoryPart))); err != nil {
+		if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "third", Body: bytes.NewReader(pattern(4 * memoryPart))}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -92,8 +93,8 @@ func TestChecksumsThatMakeTheServerFail(t *testing.T) {
 		m.before = func(r *http.Request) *http.Response {
 			return refuse(r, http.StatusInternalServerError, "InternalError")
 		}
-		err := m.store(3).PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object"))
-		if !endpoint.CodeBusy.Is(err) || !strings.Contains(err.Error(), `checksumAlgorithm to ""`) || m.count(http.MethodPut, "") != 4 {
+		_, err := m.store(3).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")})
+		if !errors.Is(err, endpoint.CodeBusy) || !strings.Contains(err.Error(), `checksumAlgorithm to ""`) || m.count(http.MethodPut, "") != 4 {
 			t.Errorf("%v, after %d requests", err, m.count(http.MethodPut, ""))
 		}
 	})
@@ -128,8 +129,8 @@ func TestRefusals(t *testing.T) {
 			}
 			store := m.store(1)
 			store.current.Load().settings.pathStyle = true
-			err := store.PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object"))
-			if !c.want.Is(err) || !strings.Contains(err.Error(), c.fix) || !strings.Contains(err.Error(), c.code) {
+			_, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")})
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.fix) || !strings.Contains(err.Error(), c.code) {
 				t.Errorf("error: %v", err)
 			}
 			if denied := c.want.ID == CodeAccessDenied.ID; strings.Contains(err.Error(), "allow s3:") != denied {
@@ -152,8 +153,8 @@ func TestRegionInTheAnswer(t *testing.T) {
 	} {
 		m := newMemory()
 		m.before = answer
-		_, err := m.store(1).ListObjects(t.Context(), memoryBucket, "")
-		if !CodeWrongRegion.Is(err) || !strings.Contains(err.Error(), "set region to there-2") {
+		_, err := m.store(1).ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket})
+		if !errors.Is(err, CodeWrongRegion) || !strings.Contains(err.Error(), "set region to there-2") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestRegionInTheAnswer(t *testing.T) {
 	m.before = func(r *http.Request) *http.Response {
 		return respond(r, 400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>\"; drop everything</Region></Error>")
 	}
-	if _, err := m.store(1).ListObjects(t.Context(), memoryBucket, ""); err == nil || strings.Contains(err.Error(), "drop") {
+	if _, err := m.store(1).ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket}); err == nil || strings.Contains(err.Error(), "drop") {
 		t.Errorf("a name that is no region: %v", err)
 	}
 }
@@ -187,11 +188,11 @@ func TestPagesOfProxies(t *testing.T) {
 			m := newMemory()
 			m.before = func(r *http.Request) *http.Response { return respond(r, c.status, c.body, c.header...) }
 			store := m.store(1)
-			putErr := store.PutObject(t.Context(), memoryBucket, "k", strings.NewReader("object"))
-			_, listErr := store.ListObjects(t.Context(), memoryBucket, "")
+			_, putErr := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: strings.NewReader("object")})
+			_, listErr := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket})
 			_, getErr := get(t, store, "k")
 			for what, err := range map[string]error{"put": putErr, "list": listErr, "get": getErr} {
-				if !CodeNotStore.Is(err) || !strings.Contains(err.Error(), c.fix) || !strings.Contains(err.Error(), fmt.Sprint("HTTP ", c.status)) {
+				if !errors.Is(err, CodeNotStore) || !strings.Contains(err.Error(), c.fix) || !strings.Contains(err.Error(), fmt.Sprint("HTTP ", c.status)) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}

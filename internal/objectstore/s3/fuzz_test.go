@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // usable reports whether a status can be in an answer.
@@ -40,9 +42,13 @@ func FuzzListAnswers(f *testing.F) {
 		server.requests.Store(0)
 		var err error
 		if delimited {
-			names, err = store.ListCommonPrefixes(t.Context(), "bucket", "", "/")
+			var listed sdk.ListCommonPrefixesResult
+			listed, err = store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: "bucket", Delimiter: "/"})
+			names = listed.Prefixes
 		} else {
-			names, err = store.ListObjects(t.Context(), "bucket", "")
+			var listed sdk.ListObjectsResult
+			listed, err = store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "bucket"})
+			names = listed.Keys
 			slices.Reverse(names)
 		}
 		if err != nil && strings.Contains(err.Error(), "do not end") {
@@ -75,29 +81,29 @@ func FuzzErrorAnswers(f *testing.F) {
 		if o, err := store.Stat(ctx, "bucket", "key"); err == nil && !good || errors.Is(err, fs.ErrNotExist) && status != http.StatusNotFound {
 			t.Errorf("stat: %+v, %v", o, err)
 		}
-		exists, err := store.ObjectExists(ctx, "bucket", "key")
-		if exists && !good || err == nil && !exists && status != http.StatusNotFound {
-			t.Errorf("exists: %v, %v", exists, err)
+		found, err := store.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: "bucket", Key: "key"})
+		if found.Exists && !good || err == nil && !found.Exists && status != http.StatusNotFound {
+			t.Errorf("exists: %v, %v", found.Exists, err)
 		}
-		if err := store.DeleteObject(ctx, "bucket", "key"); err == nil && !good && !bytes.Contains(body, []byte("NoSuchKey")) {
+		if _, err := store.DeleteObject(ctx, sdk.DeleteObjectInput{Bucket: "bucket", Key: "key"}); err == nil && !good && !bytes.Contains(body, []byte("NoSuchKey")) {
 			t.Error("deleted")
 		}
-		if err := store.PutObject(ctx, "bucket", "key", strings.NewReader("object")); err == nil && !good {
+		if _, err := store.PutObject(ctx, sdk.PutObjectInput{Bucket: "bucket", Key: "key", Body: strings.NewReader("object")}); err == nil && !good {
 			t.Error("stored")
 		}
-		if err := store.PutObject(ctx, "bucket", "key", bytes.NewReader(make([]byte, 10_000))); err == nil && !bytes.Contains(body, []byte("UploadId")) {
+		if _, err := store.PutObject(ctx, sdk.PutObjectInput{Bucket: "bucket", Key: "key", Body: bytes.NewReader(make([]byte, 10_000))}); err == nil && !bytes.Contains(body, []byte("UploadId")) {
 			t.Error("stored in parts without an upload")
 		}
-		object, err := store.GetObject(ctx, "bucket", "key")
+		object, err := store.GetObject(ctx, sdk.GetObjectInput{Bucket: "bucket", Key: "key"})
 		if err == nil && !good {
 			t.Error("got")
 		}
 		if err == nil {
-			got, err := io.ReadAll(object)
+			got, err := io.ReadAll(object.Body)
 			if err == nil && !bytes.Equal(got, body) {
 				t.Errorf("got %q of %q", got, body)
 			}
-			object.Close()
+			object.Body.Close()
 		}
 	})
 }

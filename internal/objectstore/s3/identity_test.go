@@ -2,16 +2,19 @@ package s3_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
 
 // bare empties the environment of everything that could give credentials.
@@ -206,7 +209,7 @@ func TestInitAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := store.Init(t.Context(), config); err != nil {
+		if _, err := store.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,11 +229,11 @@ func TestInitAgain(t *testing.T) {
 	if err := os.WriteFile(path, []byte(a.fill("[default]\nKEYS(other)", "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Init(t.Context(), config); err != nil {
+	if _, err := store.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 		t.Fatal(err)
 	}
 	expect("user/other")
-	if err := store.Init(t.Context(), map[string]string{"nonsense": "x"}); err == nil {
+	if _, err := store.Init(t.Context(), sdk.InitInput{Config: map[string]string{"nonsense": "x"}}); err == nil {
 		t.Error("an unknown key is accepted")
 	}
 	expect("user/other")
@@ -259,7 +262,7 @@ func TestTokenRotation(t *testing.T) {
 		return os.WriteFile(token, []byte("second"), 0o600)
 	}
 	source := io.MultiReader(bytes.NewReader(body[:2*partSize]), &hook{rotate, bytes.NewReader(body[2*partSize:])})
-	if err := store.PutObject(t.Context(), a.bucket, "k", source); err != nil {
+	if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: a.bucket, Key: "k", Body: source}); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a.content("k"), body) {
@@ -340,7 +343,7 @@ func TestCredentialsFileErrors(t *testing.T) {
 				os.Remove(path)
 			}
 			_, err := a.configure(map[string]string{"credentialsFile": path, "profile": c.profile, "s3Url": "http://127.0.0.1:1"})
-			if !awsaccess.CodeCredentialsFile.Is(err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, awsaccess.CodeCredentialsFile) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("error: %v", err)
 			}
 			if err != nil && strings.Contains(err.Error(), a.users["file"].SecretAccessKey) {
@@ -395,7 +398,7 @@ func TestRefusedRoles(t *testing.T) {
 			config := map[string]string{"credentialsFile": file(t, "credentials", a.fill("[default]\n"+c.profile, tokenFile))}
 			check := func(err error) {
 				t.Helper()
-				if !c.code.Is(err) {
+				if !errors.Is(err, c.code) {
 					t.Fatalf("error: %v", err)
 				}
 				for _, words := range c.says {
@@ -428,8 +431,8 @@ func TestRefusedRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.Expire("the token")
-		err = store.PutObject(t.Context(), a.bucket, "k", strings.NewReader("x"))
-		if !awsaccess.CodeWebIdentity.Is(err) || !strings.HasPrefix(err.Error(), "error putting object k: error getting credentials from profile default of ") ||
+		_, err = store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: a.bucket, Key: "k", Body: strings.NewReader("x")})
+		if !errors.Is(err, awsaccess.CodeWebIdentity) || !strings.HasPrefix(err.Error(), "error putting object k: error getting credentials from profile default of ") ||
 			!strings.Contains(err.Error(), tokenFile) || strings.Contains(err.Error(), "operation error") {
 			t.Errorf("error: %v", err)
 		}
@@ -443,7 +446,7 @@ func TestNoCredentials(t *testing.T) {
 	if err == nil {
 		err = a.use(store)
 	}
-	if !awsaccess.CodeNoCredentials.Is(err) || !strings.Contains(err.Error(), "spec.credential") {
+	if !errors.Is(err, awsaccess.CodeNoCredentials) || !strings.Contains(err.Error(), "spec.credential") {
 		t.Errorf("error: %v", err)
 	}
 }

@@ -8,37 +8,39 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // ListCommonPrefixes implements sdk.ObjectStore.
-func (s *Store) ListCommonPrefixes(ctx context.Context, bucket, prefix, delimiter string) ([]string, error) {
+func (s *Store) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return nil, err
+		return sdk.ListCommonPrefixesResult{}, err
 	}
-	_, prefixes, err := l.list(ctx, query{bucket, prefix, delimiter})
+	_, prefixes, err := l.list(ctx, query{in.Bucket, in.Prefix, in.Delimiter})
 	if err != nil {
-		return nil, l.explain("error listing common prefixes of "+bucket+"/"+prefix, err)
+		return sdk.ListCommonPrefixesResult{}, l.explain("error listing common prefixes of "+in.Bucket+"/"+in.Prefix, err)
 	}
-	return prefixes, nil
+	return sdk.ListCommonPrefixesResult{Prefixes: prefixes}, nil
 }
 
 // ListObjects implements sdk.ObjectStore. Keys are in descending order: servers
 // that keep folders as objects can remove a folder only after its content.
-func (s *Store) ListObjects(ctx context.Context, bucket, prefix string) ([]string, error) {
+func (s *Store) ListObjects(ctx context.Context, in sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return nil, err
+		return sdk.ListObjectsResult{}, err
 	}
-	keys, _, err := l.list(ctx, query{bucket, prefix, ""})
+	keys, _, err := l.list(ctx, query{in.Bucket, in.Prefix, ""})
 	if err != nil {
-		return nil, l.explain("error listing objects of "+bucket+"/"+prefix, err)
+		return sdk.ListObjectsResult{}, l.explain("error listing objects of "+in.Bucket+"/"+in.Prefix, err)
 	}
 	slices.Reverse(keys)
-	return keys, nil
+	return sdk.ListObjectsResult{Keys: keys}, nil
 }
 
 // List yields the objects whose keys have a prefix, as the pages come in. An

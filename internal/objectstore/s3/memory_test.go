@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
@@ -226,10 +228,10 @@ func pattern(n int) []byte {
 // get reads an object to its end.
 func get(t testing.TB, store *Store, key string) ([]byte, error) {
 	t.Helper()
-	r, err := store.GetObject(t.Context(), memoryBucket, key)
+	object, err := store.GetObject(t.Context(), sdk.GetObjectInput{Bucket: memoryBucket, Key: key})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	defer object.Body.Close()
+	return io.ReadAll(object.Body)
 }

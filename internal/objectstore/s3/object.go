@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
@@ -17,16 +19,16 @@ import (
 )
 
 // ObjectExists implements sdk.ObjectStore.
-func (s *Store) ObjectExists(ctx context.Context, bucket, key string) (bool, error) {
+func (s *Store) ObjectExists(ctx context.Context, in sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return false, err
+		return sdk.ObjectExistsResult{}, err
 	}
-	_, err = l.head(ctx, bucket, key)
+	_, err = l.head(ctx, in.Bucket, in.Key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return sdk.ObjectExistsResult{}, nil
 	}
-	return err == nil, err
+	return sdk.ObjectExistsResult{Exists: err == nil}, err
 }
 
 // Object is an entry of a bucket.
@@ -133,12 +135,12 @@ func errorMessage(err error) string {
 }
 
 // DeleteObject implements sdk.ObjectStore.
-func (s *Store) DeleteObject(ctx context.Context, bucket, key string) error {
+func (s *Store) DeleteObject(ctx context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return err
+		return sdk.DeleteObjectResult{}, err
 	}
-	return l.explain("error deleting object "+key, l.delete(ctx, bucket, key))
+	return sdk.DeleteObjectResult{}, l.explain("error deleting object "+in.Key, l.delete(ctx, in.Bucket, in.Key))
 }
 
 // delete deletes an object, or finds it gone. Some servers answer 404 for an
@@ -166,12 +168,13 @@ const maxSignedTime = 7 * 24 * time.Hour
 
 // CreateSignedURL implements sdk.ObjectStore. With a customer key a download has
 // to send the three SSE-C headers, since S3 knows no other way.
-func (s *Store) CreateSignedURL(ctx context.Context, bucket, key string, ttl time.Duration) (string, error) {
+func (s *Store) CreateSignedURL(ctx context.Context, in sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return "", err
+		return sdk.CreateSignedURLResult{}, err
 	}
-	return l.sign(ctx, bucket, key, ttl)
+	url, err := l.sign(ctx, in.Bucket, in.Key, in.TTL)
+	return sdk.CreateSignedURLResult{URL: url}, err
 }
 
 func (l *location) sign(ctx context.Context, bucket, key string, ttl time.Duration) (string, error) {

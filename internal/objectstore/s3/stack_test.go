@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
@@ -89,7 +91,7 @@ func (s *scene) behind(rules ...s3proxy.Rule) *s3proxy.Proxy {
 func (s *scene) store(changes ...string) *s3.Store {
 	s.t.Helper()
 	store := s3.New(slog.New(slog.NewTextHandler(s.log, nil)))
-	if err := store.Init(s.t.Context(), s.with(changes...)); err != nil {
+	if _, err := store.Init(s.t.Context(), sdk.InitInput{Config: s.with(changes...)}); err != nil {
 		s.t.Fatalf("Init: %v", err)
 	}
 	return store
@@ -150,12 +152,12 @@ func (s *scene) nothingLeft(key string) {
 
 func read(t testing.TB, store *s3.Store, bucket, key string) ([]byte, error) {
 	t.Helper()
-	r, err := store.GetObject(t.Context(), bucket, key)
+	object, err := store.GetObject(t.Context(), sdk.GetObjectInput{Bucket: bucket, Key: key})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	defer object.Body.Close()
+	return io.ReadAll(object.Body)
 }
 
 func credentialsFile(t testing.TB, key, secret string, more ...string) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -96,8 +95,8 @@ type location struct {
 // Init implements sdk.ObjectStore. All that can be checked without the network
 // is checked first. With the configuration and the files that it had before it
 // returns at once.
-func (s *Store) Init(ctx context.Context, configuration map[string]string) error {
-	return answer.Reword(s.initialize(ctx, configuration))
+func (s *Store) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
+	return sdk.InitResult{}, answer.Reword(s.initialize(ctx, in.Config))
 }
 
 func (s *Store) initialize(ctx context.Context, configuration map[string]string) error {
@@ -292,35 +291,35 @@ func (s *Store) location() (*location, error) {
 }
 
 // PutObject implements sdk.ObjectStore.
-func (s *Store) PutObject(ctx context.Context, bucket, key string, body io.Reader) error {
+func (s *Store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
-	u := &upload{location: l, bucket: bucket, key: key}
-	_, err = transfer.Upload(ctx, body, transfer.UploadOptions{
+	u := &upload{location: l, bucket: in.Bucket, key: in.Key}
+	_, err = transfer.Upload(ctx, in.Body, transfer.UploadOptions{
 		Pool:        l.pool,
 		Concurrency: l.concurrency,
 		MaxParts:    s.maxParts,
 		MaxPartSize: maxPartSize,
 	}, u)
-	return l.explain("error putting object "+key, err)
+	return sdk.PutObjectResult{}, l.explain("error putting object "+in.Key, err)
 }
 
 // GetObject implements sdk.ObjectStore.
-func (s *Store) GetObject(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
+func (s *Store) GetObject(ctx context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
 	l, err := s.location()
 	if err != nil {
-		return nil, err
+		return sdk.GetObjectResult{}, err
 	}
-	d := &download{location: l, bucket: bucket, key: key}
+	d := &download{location: l, bucket: in.Bucket, key: in.Key}
 	r, err := transfer.Download(ctx, transfer.DownloadOptions{
 		Pool:        l.pool,
 		Concurrency: rangesInFlight,
 		EnoughRate:  enoughRate,
 	}, d.open)
 	if err != nil {
-		return nil, d.explain(err)
+		return sdk.GetObjectResult{}, d.explain(err)
 	}
-	return &reader{body: r, download: d}, nil
+	return sdk.GetObjectResult{Body: &reader{body: r, download: d}}, nil
 }

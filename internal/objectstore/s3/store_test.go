@@ -15,6 +15,9 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
@@ -36,7 +39,7 @@ func TestPutAndGet(t *testing.T) {
 				store := s.store("checksumAlgorithm", algorithm)
 				for _, size := range []int{1, partSize - 1, partSize, partSize + 1, 3 * partSize} {
 					key, body := fmt.Sprintf("backups/b/%d", size), random(size)
-					if err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(body)); err != nil {
+					if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body)}); err != nil {
 						t.Fatalf("put of %d bytes: %v", size, err)
 					}
 					if !bytes.Equal(s.content(key), body) {
@@ -113,9 +116,9 @@ func TestManyParts(t *testing.T) {
 		p.Reset(s3proxy.Strict()...)
 		body := random(size)
 		key := fmt.Sprint(size)
-		err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(body))
+		_, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body)})
 		if !fits {
-			if !s3.CodeTooLarge.Is(err) || !strings.Contains(err.Error(), "multipartPartSizeMiB") {
+			if !errors.Is(err, s3.CodeTooLarge) || !strings.Contains(err.Error(), "multipartPartSizeMiB") {
 				t.Errorf("%d bytes: %v", size, err)
 			}
 			s.nothingLeft(key)
@@ -148,18 +151,18 @@ func TestOverwriteExistsDelete(t *testing.T) {
 	ctx := t.Context()
 	keys := []string{"backups/a b/c+d", "backups/ünïcödé/日本", "backups/q?x=1&y=%20#f"}
 	for _, key := range keys {
-		if ok, err := store.ObjectExists(ctx, s.bucket, key); ok || err != nil {
-			t.Errorf("%s before: %v, %v", key, ok, err)
+		if found, err := store.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); found.Exists || err != nil {
+			t.Errorf("%s before: %v, %v", key, found.Exists, err)
 		}
 		for _, body := range []string{"first", "second"} {
-			if err := store.PutObject(ctx, s.bucket, key, strings.NewReader(body)); err != nil {
+			if _, err := store.PutObject(ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: strings.NewReader(body)}); err != nil {
 				t.Fatalf("%s: %v", key, err)
 			}
 			if got, err := read(t, store, s.bucket, key); err != nil || string(got) != body {
 				t.Errorf("%s: %q, %v", key, got, err)
 			}
-			if ok, err := store.ObjectExists(ctx, s.bucket, key); !ok || err != nil {
-				t.Errorf("%s after: %v, %v", key, ok, err)
+			if found, err := store.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); !found.Exists || err != nil {
+				t.Errorf("%s after: %v, %v", key, found.Exists, err)
 			}
 			if o, err := store.Stat(ctx, s.bucket, key); err != nil || o.Key != key || o.Size != int64(len(body)) || time.Since(o.Modified).Abs() > time.Minute {
 				t.Errorf("%s: %+v, %v", key, o, err)
@@ -169,11 +172,11 @@ func TestOverwriteExistsDelete(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if err := store.DeleteObject(ctx, s.bucket, key); err != nil {
+			if _, err := store.DeleteObject(ctx, sdk.DeleteObjectInput{Bucket: s.bucket, Key: key}); err != nil {
 				t.Errorf("delete %s: %v", key, err)
 			}
 		}
-		if ok, _ := store.ObjectExists(ctx, s.bucket, key); ok {
+		if found, _ := store.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); found.Exists {
 			t.Errorf("%s is there after its deletion", key)
 		}
 		if o, err := store.Stat(ctx, s.bucket, key); !errors.Is(err, fs.ErrNotExist) {
@@ -188,11 +191,11 @@ func TestDeleteAnswered404(t *testing.T) {
 	p := s.behind()
 	store := s.store()
 	p.Inject(1, s3proxy.Operations("DeleteObject"), s3proxy.Answer(404, "NoSuchKey", "The specified key does not exist."))
-	if err := store.DeleteObject(t.Context(), s.bucket, "k"); err != nil {
+	if _, err := store.DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: s.bucket, Key: "k"}); err != nil {
 		t.Errorf("NoSuchKey: %v", err)
 	}
-	err := store.DeleteObject(t.Context(), "no-such-bucket-here", "k")
-	if !s3.CodeNoSuchBucket.Is(err) || !strings.HasPrefix(err.Error(), "error deleting object k: ") {
+	_, err := store.DeleteObject(t.Context(), sdk.DeleteObjectInput{Bucket: "no-such-bucket-here", Key: "k"})
+	if !errors.Is(err, s3.CodeNoSuchBucket) || !strings.HasPrefix(err.Error(), "error deleting object k: ") {
 		t.Errorf("absent bucket: %v", err)
 	}
 }
@@ -201,14 +204,14 @@ func TestAbsent(t *testing.T) {
 	s := newScene(t, overHTTP)
 	store := s.store()
 	_, err := read(t, store, s.bucket, "absent")
-	if !s3.CodeNoSuchKey.Is(err) || !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "error getting object absent: NoSuchKey") {
+	if !errors.Is(err, s3.CodeNoSuchKey) || !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "error getting object absent: NoSuchKey") {
 		t.Errorf("absent object: %v", err)
 	}
-	if _, err = read(t, store, "no-such-bucket-here", "k"); !s3.CodeNoSuchBucket.Is(err) || errors.Is(err, fs.ErrNotExist) {
+	if _, err = read(t, store, "no-such-bucket-here", "k"); !errors.Is(err, s3.CodeNoSuchBucket) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("absent bucket: %v", err)
 	}
-	err = store.PutObject(t.Context(), "no-such-bucket-here", "k", strings.NewReader("x"))
-	if !s3.CodeNoSuchBucket.Is(err) || !strings.HasPrefix(err.Error(), "error putting object k: NoSuchBucket") {
+	_, err = store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: "no-such-bucket-here", Key: "k", Body: strings.NewReader("x")})
+	if !errors.Is(err, s3.CodeNoSuchBucket) || !strings.HasPrefix(err.Error(), "error putting object k: NoSuchBucket") {
 		t.Errorf("absent bucket: %v", err)
 	}
 }
@@ -297,14 +300,14 @@ func TestGetFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("large", large)
 		p := s.behind()
-		r, err := s.store().GetObject(t.Context(), s.bucket, "large")
+		object, err := s.store().GetObject(t.Context(), sdk.GetObjectInput{Bucket: s.bucket, Key: "large"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Close()
+		defer object.Body.Close()
 		s.add("large", large[:len(large)-1])
-		got, err := io.ReadAll(r)
-		if !s3.CodeChanged.Is(err) || !bytes.HasPrefix(large, got) || p.Count("GetObject") < 2 {
+		got, err := io.ReadAll(object.Body)
+		if !errors.Is(err, s3.CodeChanged) || !bytes.HasPrefix(large, got) || p.Count("GetObject") < 2 {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	})
@@ -314,15 +317,15 @@ func TestGetFaults(t *testing.T) {
 		s.add("large", large)
 		p := s.behind()
 		p.Inject(inject.Always, get, inject.StallResponse(1000))
-		r, err := s.store().GetObject(t.Context(), s.bucket, "large")
+		object, err := s.store().GetObject(t.Context(), sdk.GetObjectInput{Bucket: s.bucket, Key: "large"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+		if _, err := io.ReadFull(object.Body, make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if err := r.Close(); err != nil || time.Since(start) > 5*time.Second {
+		if err := object.Body.Close(); err != nil || time.Since(start) > 5*time.Second {
 			t.Errorf("Close took %v, %v", time.Since(start), err)
 		}
 	})
@@ -350,7 +353,7 @@ func TestPutRecovers(t *testing.T) {
 		p.Inject(1, s3proxy.Part(1), inject.ResetRequest(partSize/2))
 		p.Inject(1, s3proxy.Part(2), s3proxy.SlowDown())
 		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err != nil {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)}); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(s.content("k"), body) {
@@ -363,7 +366,7 @@ func TestPutRecovers(t *testing.T) {
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("PutObject"), s3proxy.SlowDown())
 		p.Inject(1, s3proxy.Operations("PutObject"), inject.ResetRequest(10))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body[:1000])); err != nil {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body[:1000])}); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(s.content("k"), body[:1000]) {
@@ -376,7 +379,7 @@ func TestPutRecovers(t *testing.T) {
 		s := newScene(t, overHTTP)
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), inject.LoseAnswer())
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err != nil {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)}); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(s.content("k"), body) || p.Count("CompleteMultipartUpload") != 2 || p.Count("HeadObject") != 1 {
@@ -387,16 +390,21 @@ func TestPutRecovers(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, overHTTP)
 		old := slices.Concat(body[1:], body[:1]) // as large
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(old)); err != nil {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(old)}); err != nil {
 			t.Fatal(err)
 		}
 		p := s.behind()
 		p.Inject(1, s3proxy.Operations("CompleteMultipartUpload"), s3proxy.Answer(404, "NoSuchUpload", "The specified multipart upload does not exist."))
-		err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body))
+		_, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)})
 		if err == nil || !strings.Contains(err.Error(), "NoSuchUpload") || !bytes.Equal(s.content("k"), old) {
 			t.Errorf("error: %v", err)
 		}
 	})
+}
+
+// is returns a condition that holds for the errors with a code.
+func is(code fault.Code) func(error) bool {
+	return func(err error) bool { return errors.Is(err, code) }
 }
 
 func TestPutFaults(t *testing.T) {
@@ -407,20 +415,20 @@ func TestPutFaults(t *testing.T) {
 		fault inject.Fault
 		want  func(error) bool
 	}{
-		"part refused": {s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."), s3.CodeAccessDenied.Is},
+		"part refused": {s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."), is(s3.CodeAccessDenied)},
 		"complete fails in the body": {
-			s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"), endpoint.CodeBusy.Is,
+			s3proxy.Operations("CompleteMultipartUpload"), s3proxy.ErrorInBody("InternalError"), is(endpoint.CodeBusy),
 		},
-		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), endpoint.CodeBusy.Is},
-		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), awsaccess.CodeExpiredToken.Is},
-		"disk full":          {s3proxy.Part(3), s3proxy.Answer(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."), s3.CodeStorageFull.Is},
-		"resets for good":    {s3proxy.Part(2), inject.ResetRequest(100), endpoint.CodeUnreachable.Is},
+		"throttled for good": {s3proxy.Operations("UploadPart"), s3proxy.SlowDown(), is(endpoint.CodeBusy)},
+		"token expires":      {s3proxy.Part(3), s3proxy.ExpiredToken(), is(awsaccess.CodeExpiredToken)},
+		"disk full":          {s3proxy.Part(3), s3proxy.Answer(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."), is(s3.CodeStorageFull)},
+		"resets for good":    {s3proxy.Part(2), inject.ResetRequest(100), is(endpoint.CodeUnreachable)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, overHTTP)
 			p := s.behind()
 			p.Inject(inject.Always, c.when, c.fault)
-			err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body))
+			_, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)})
 			if !c.want(err) || !strings.HasPrefix(err.Error(), "error putting object k: ") {
 				t.Errorf("error: %v", err)
 			}
@@ -434,7 +442,7 @@ func TestPutFaults(t *testing.T) {
 		s := newScene(t, overHTTP)
 		broken := errors.New("the source broke")
 		r := io.MultiReader(bytes.NewReader(body[:2*partSize+7]), iotest.ErrReader(broken))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", r); !errors.Is(err, broken) || endpoint.CodeUnreachable.Is(err) {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: r}); !errors.Is(err, broken) || errors.Is(err, endpoint.CodeUnreachable) {
 			t.Errorf("error: %v", err)
 		}
 		s.nothingLeft("k")
@@ -446,7 +454,10 @@ func TestPutFaults(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		store := s.store()
 		failed := make(chan error)
-		go func() { failed <- store.PutObject(ctx, s.bucket, "k", bytes.NewReader(body)) }()
+		go func() {
+			_, err := store.PutObject(ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)})
+			failed <- err
+		}()
 		for p.Count("UploadPart") < 2 {
 			time.Sleep(time.Millisecond)
 		}
@@ -461,7 +472,7 @@ func TestPutFaults(t *testing.T) {
 		s.add("k", []byte("old"))
 		p := s.behind()
 		p.Inject(inject.Always, s3proxy.Part(2), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
-		if err := s.store().PutObject(t.Context(), s.bucket, "k", bytes.NewReader(body)); err == nil {
+		if _, err := s.store().PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: bytes.NewReader(body)}); err == nil {
 			t.Error("no error")
 		}
 		if string(s.content("k")) != "old" {
@@ -479,7 +490,7 @@ func TestIntegrityFallbacks(t *testing.T) {
 			if strings.HasPrefix(key, "large") {
 				size = len(body)
 			}
-			if err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(body[:size])); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body[:size])}); err != nil {
 				return err
 			}
 			if !bytes.Equal(s.content(key), body[:size]) {
@@ -508,7 +519,7 @@ func TestIntegrityFallbacks(t *testing.T) {
 		}
 		// The knowledge outlives a new configuration.
 		before := p.Count("PutObject")
-		if err := store.Init(t.Context(), s.with("multipartConcurrency", "2")); err != nil {
+		if _, err := store.Init(t.Context(), sdk.InitInput{Config: s.with("multipartConcurrency", "2")}); err != nil {
 			t.Fatal(err)
 		}
 		if err := put(t, s, store, "small2"); err != nil || p.Count("PutObject") != before+1 {
@@ -589,7 +600,7 @@ func TestIntegrityFallbacks(t *testing.T) {
 		s := newScene(t, overTLS)
 		p := s.behind()
 		p.Inject(inject.Always, s3proxy.Operations("PutObject"), s3proxy.Answer(403, "AccessDenied", "Access Denied."))
-		if err := put(t, s, s.store(), "small"); !s3.CodeAccessDenied.Is(err) || p.Count("PutObject") != 1 {
+		if err := put(t, s, s.store(), "small"); !errors.Is(err, s3.CodeAccessDenied) || p.Count("PutObject") != 1 {
 			t.Errorf("%v after %d requests", err, p.Count("PutObject"))
 		}
 	})
@@ -600,15 +611,15 @@ func TestEncryption(t *testing.T) {
 	roundTrip := func(t *testing.T, s *scene, store *s3.Store, with encrypt.ServerSide) minio.ObjectInfo {
 		t.Helper()
 		for key, body := range map[string][]byte{"small": body[:1000], "large": body} {
-			if err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(body)); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body)}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := read(t, store, s.bucket, key)
 			if err != nil || !bytes.Equal(got, body) {
 				t.Errorf("%s: %d bytes, %v", key, len(got), err)
 			}
-			if ok, err := store.ObjectExists(t.Context(), s.bucket, key); !ok || err != nil {
-				t.Errorf("%s exists: %v, %v", key, ok, err)
+			if found, err := store.ObjectExists(t.Context(), sdk.ObjectExistsInput{Bucket: s.bucket, Key: key}); !found.Exists || err != nil {
+				t.Errorf("%s exists: %v, %v", key, found.Exists, err)
 			}
 			if !bytes.Equal(s.decrypted(key, with), body) {
 				t.Errorf("%s: the independent client reads something else", key)
@@ -651,13 +662,13 @@ func TestEncryption(t *testing.T) {
 			}
 
 			// The next configuration has no key, and says so with each object.
-			if err := store.Init(t.Context(), s.config); err != nil {
+			if _, err := store.Init(t.Context(), sdk.InitInput{Config: s.config}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := read(t, store, s.bucket, "small"); err == nil {
 				t.Error("the object can be read without its key")
 			}
-			if err := store.PutObject(t.Context(), s.bucket, "plain", strings.NewReader("x")); err != nil {
+			if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "plain", Body: strings.NewReader("x")}); err != nil {
 				t.Fatal(err)
 			}
 			if string(s.content("plain")) != "x" {
@@ -667,16 +678,16 @@ func TestEncryption(t *testing.T) {
 	}
 	t.Run("wrong KMS key", func(t *testing.T) {
 		s := newScene(t, overTLS)
-		err := s.store("kmsKeyId", "absent").PutObject(t.Context(), s.bucket, "k", strings.NewReader("x"))
-		if !s3.CodeKMS.Is(err) {
+		_, err := s.store("kmsKeyId", "absent").PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("x")})
+		if !errors.Is(err, s3.CodeKMS) {
 			t.Errorf("error: %v", err)
 		}
 	})
 	t.Run("refused without TLS", func(t *testing.T) {
 		s := newScene(t, overHTTP)
 		for _, change := range [][]string{{"serverSideEncryption", "AES256"}, {"kmsKeyId", "k"}, {"customerKeyEncryptionFile", file(t, "key", strings.Repeat("k", 32))}} {
-			err := s.store(change...).PutObject(t.Context(), s.bucket, "k", strings.NewReader("x"))
-			if !s3.CodeEncryption.Is(err) && !s3.CodeKMS.Is(err) {
+			_, err := s.store(change...).PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("x")})
+			if !errors.Is(err, s3.CodeEncryption) && !errors.Is(err, s3.CodeKMS) {
 				t.Errorf("%v: %v", change, err)
 			}
 		}
@@ -688,7 +699,7 @@ func TestTaggingStorageClassACL(t *testing.T) {
 	p := s.behind(s3proxy.Strict()...)
 	store := s.store("tagging", "team=backup&cost centre=42", "storageClass", "REDUCED_REDUNDANCY", "acl", "private")
 	for key, size := range map[string]int{"small": 10, "large": 2*partSize + 1} {
-		if err := store.PutObject(t.Context(), s.bucket, key, bytes.NewReader(random(size))); err != nil {
+		if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(random(size))}); err != nil {
 			t.Fatal(err)
 		}
 		tags, err := s.client.GetObjectTagging(t.Context(), s.bucket, key, minio.GetObjectTaggingOptions{})
@@ -722,25 +733,25 @@ func TestList(t *testing.T) {
 
 	check := func(t *testing.T, store *s3.Store) {
 		t.Helper()
-		all, err := store.ListObjects(t.Context(), s.bucket, "p/")
+		listed, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "p/"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := slices.Clone(keys[:len(keys)-1])
 		slices.Reverse(want)
-		if !slices.Equal(all, want) {
-			t.Errorf("%d keys, want %d in descending order", len(all), len(want))
+		if !slices.Equal(listed.Keys, want) {
+			t.Errorf("%d keys, want %d in descending order", len(listed.Keys), len(want))
 		}
-		prefixes, err := store.ListCommonPrefixes(t.Context(), s.bucket, "p/backups/", "/")
+		folders, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: s.bucket, Prefix: "p/backups/", Delimiter: "/"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(prefixes) != 2501 || prefixes[0] != "p/backups/b0000/" || prefixes[2500] != "p/backups/ü +&/" {
-			t.Errorf("%d prefixes, from %q", len(prefixes), prefixes[0])
+		if len(folders.Prefixes) != 2501 || folders.Prefixes[0] != "p/backups/b0000/" || folders.Prefixes[2500] != "p/backups/ü +&/" {
+			t.Errorf("%d prefixes, from %q", len(folders.Prefixes), folders.Prefixes[0])
 		}
-		top, err := store.ListCommonPrefixes(t.Context(), s.bucket, "", "/")
-		if err != nil || !slices.Equal(top, []string{"p/", "q/"}) {
-			t.Errorf("top level: %v, %v", top, err)
+		folders, err = store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: s.bucket, Delimiter: "/"})
+		if err != nil || !slices.Equal(folders.Prefixes, []string{"p/", "q/"}) {
+			t.Errorf("top level: %v, %v", folders.Prefixes, err)
 		}
 		var streamed []string
 		for o, err := range store.List(t.Context(), s.bucket, "p/") {
@@ -754,15 +765,15 @@ func TestList(t *testing.T) {
 		if !slices.Equal(slices.Compact(streamed), want) {
 			t.Errorf("%d keys are streamed, want %d", len(streamed), len(want))
 		}
-		none, err := store.ListObjects(t.Context(), s.bucket, "absent/")
-		if err != nil || len(none) != 0 {
-			t.Errorf("no match: %v, %v", none, err)
+		listed, err = store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "absent/"})
+		if err != nil || len(listed.Keys) != 0 {
+			t.Errorf("no match: %v, %v", listed.Keys, err)
 		}
-		none, err = store.ListCommonPrefixes(t.Context(), s.bucket, "absent/", "/")
-		if err != nil || len(none) != 0 {
-			t.Errorf("no match: %v, %v", none, err)
+		folders, err = store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: s.bucket, Prefix: "absent/", Delimiter: "/"})
+		if err != nil || len(folders.Prefixes) != 0 {
+			t.Errorf("no match: %v, %v", folders.Prefixes, err)
 		}
-		if _, err := store.ListObjects(t.Context(), "no-such-bucket-here", ""); !s3.CodeNoSuchBucket.Is(err) {
+		if _, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: "no-such-bucket-here"}); !errors.Is(err, s3.CodeNoSuchBucket) {
 			t.Errorf("absent bucket: %v", err)
 		}
 	}
@@ -787,8 +798,8 @@ func TestList(t *testing.T) {
 			fmt.Fprint(w, `<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>`)
 		}
 		p.Inject(inject.Always, s3proxy.Operations("ListObjectsV2", "ListObjects"), func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { page(w) })
-		if keys, err := s.store().ListObjects(t.Context(), s.bucket, ""); err == nil {
-			t.Errorf("%d keys from a server that repeats itself", len(keys))
+		if listed, err := s.store().ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: s.bucket}); err == nil {
+			t.Errorf("%d keys from a server that repeats itself", len(listed.Keys))
 		}
 		var last error
 		for _, last = range s.store().List(t.Context(), s.bucket, "") {
@@ -820,36 +831,36 @@ func TestSignedURL(t *testing.T) {
 		inner := s.endpoint
 		p := s.behind(s3proxy.Strict()...)
 		store := s.store("s3Url", inner, "publicUrl", p.URL)
-		signed, err := store.CreateSignedURL(t.Context(), s.bucket, "backups/b/a b+ü.tar.gz", 10*time.Minute)
-		if err != nil || !strings.HasPrefix(signed, p.URL+"/"+s.bucket+"/") || !strings.Contains(signed, "X-Amz-Expires=600") {
-			t.Fatalf("%s, %v", signed, err)
+		signed, err := store.CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "backups/b/a b+ü.tar.gz", TTL: 10 * time.Minute})
+		if err != nil || !strings.HasPrefix(signed.URL, p.URL+"/"+s.bucket+"/") || !strings.Contains(signed.URL, "X-Amz-Expires=600") {
+			t.Fatalf("%s, %v", signed.URL, err)
 		}
 		for _, unwanted := range []string{"x-id", "checksum"} {
-			if strings.Contains(strings.ToLower(signed), unwanted) {
-				t.Errorf("%s in %s", unwanted, signed)
+			if strings.Contains(strings.ToLower(signed.URL), unwanted) {
+				t.Errorf("%s in %s", unwanted, signed.URL)
 			}
 		}
-		status, got := fetch(t, http.DefaultTransport, signed, nil)
+		status, got := fetch(t, http.DefaultTransport, signed.URL, nil)
 		if status != 200 || !bytes.Equal(got, body) {
 			t.Errorf("status %d, %d bytes", status, len(got))
 		}
-		if status, _ := fetch(t, http.DefaultTransport, strings.Replace(signed, "Expires=600", "Expires=601", 1), nil); status != 403 {
+		if status, _ := fetch(t, http.DefaultTransport, strings.Replace(signed.URL, "Expires=600", "Expires=601", 1), nil); status != 403 {
 			t.Errorf("a changed URL gives %d", status)
 		}
 	})
 	t.Run("it ends", func(t *testing.T) {
 		s := newScene(t, overHTTP)
 		s.add("k", []byte("x"))
-		signed, err := s.store().CreateSignedURL(t.Context(), s.bucket, "k", time.Second)
+		signed, err := s.store().CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "k", TTL: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second) // S3 counts in whole seconds
-		if status, _ := fetch(t, http.DefaultTransport, signed, nil); status != 403 {
+		if status, _ := fetch(t, http.DefaultTransport, signed.URL, nil); status != 403 {
 			t.Errorf("status %d after the URL's end", status)
 		}
 		for _, ttl := range []time.Duration{0, -1, 8 * 24 * time.Hour} {
-			if _, err := s.store().CreateSignedURL(t.Context(), s.bucket, "k", ttl); err == nil {
+			if _, err := s.store().CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "k", TTL: ttl}); err == nil {
 				t.Errorf("a URL for %v", ttl)
 			}
 		}
@@ -858,23 +869,23 @@ func TestSignedURL(t *testing.T) {
 		s := newScene(t, overTLS)
 		raw := strings.Repeat("k", 32)
 		store := s.store("customerKeyEncryptionFile", file(t, "key", raw))
-		if err := store.PutObject(t.Context(), s.bucket, "k", strings.NewReader("secret")); err != nil {
+		if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: "k", Body: strings.NewReader("secret")}); err != nil {
 			t.Fatal(err)
 		}
-		signed, err := store.CreateSignedURL(t.Context(), s.bucket, "k", time.Minute)
+		signed, err := store.CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "k", TTL: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(signed, "a2tra2tra2") {
+		if strings.Contains(signed.URL, "a2tra2tra2") {
 			t.Error("the URL holds the key")
 		}
 		key, _ := encrypt.NewSSEC([]byte(raw))
 		headers := http.Header{}
 		key.Marshal(headers)
-		if status, got := fetch(t, s.minio.Transport(), signed, headers); status != 200 || string(got) != "secret" {
+		if status, got := fetch(t, s.minio.Transport(), signed.URL, headers); status != 200 || string(got) != "secret" {
 			t.Errorf("with the headers: status %d, %q", status, got)
 		}
-		if status, _ := fetch(t, s.minio.Transport(), signed, nil); status == 200 {
+		if status, _ := fetch(t, s.minio.Transport(), signed.URL, nil); status == 200 {
 			t.Error("the URL works without the key")
 		}
 	})
@@ -914,10 +925,10 @@ func TestInitUnderTraffic(t *testing.T) {
 		work.Go(func() {
 			for i := range 4 {
 				name := fmt.Sprintf("%d-%d", n, i)
-				if err := store.PutObject(t.Context(), s.bucket, name, bytes.NewReader(body[:len(body)/(i+1)])); err != nil {
+				if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: s.bucket, Key: name, Body: bytes.NewReader(body[:len(body)/(i+1)])}); err != nil {
 					t.Errorf("put: %v", err)
 				}
-				if _, err := store.ListObjects(t.Context(), s.bucket, "0-"); err != nil {
+				if _, err := store.ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: s.bucket, Prefix: "0-"}); err != nil {
 					t.Errorf("list: %v", err)
 				}
 			}
@@ -931,7 +942,7 @@ func TestInitUnderTraffic(t *testing.T) {
 				return
 			default:
 			}
-			if err := store.Init(t.Context(), configs[i%2]); err != nil {
+			if _, err := store.Init(t.Context(), sdk.InitInput{Config: configs[i%2]}); err != nil {
 				t.Errorf("Init: %v", err)
 			}
 		}

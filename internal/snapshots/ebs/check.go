@@ -16,15 +16,15 @@ import (
 )
 
 // Checks implements sdk.Checked.
-func (s *Snapshotter) Checks(configuration map[string]string) ([]sdk.Check, error) {
-	p, err := prepare(context.Background(), configuration)
+func (s *Snapshotter) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Check, error) {
+	p, err := prepare(ctx, in.Config)
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range p.identity.Warnings {
 		s.log.Warn(warning)
 	}
-	cfg, err := s.configure(context.Background(), p)
+	cfg, err := s.configure(ctx, p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,11 @@
 package ebs
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
 
@@ -11,7 +13,7 @@ import (
 // one that failed.
 func (s *scene) walk() (found map[string]string, broken string, err error) {
 	s.t.Helper()
-	steps, err := s.Checks(s.config)
+	steps, err := s.Checks(s.t.Context(), sdk.ChecksInput{Config: s.config})
 	if err != nil {
 		return nil, "config", err
 	}
@@ -56,7 +58,7 @@ func TestCheck(t *testing.T) {
 		"ec2:CreateSnapshot": "permissions", "ec2:CreateTags": "permissions", "ec2:CreateVolume": "permissions", "ec2:DeleteSnapshot": "permissions",
 	} {
 		s.Deny(action)
-		if _, broken, err := s.walk(); broken != step || !CodeAccessDenied.Is(err) || !strings.Contains(err.Error(), "allow "+action) {
+		if _, broken, err := s.walk(); broken != step || !errors.Is(err, CodeAccessDenied) || !strings.Contains(err.Error(), "allow "+action) {
 			t.Errorf("%s: %s, %v", action, broken, err)
 		}
 		s.Allow(action)

@@ -1,12 +1,15 @@
 package ebs
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -56,7 +59,7 @@ func TestConfigErrors(t *testing.T) {
 		{map[string]string{"region": "r", "snapshotReadyTimeout": "10"}, "duration"},
 		{map[string]string{"region": "r", "caCert": "x"}, "caCert holds no PEM certificate"},
 	} {
-		err := New(slog.New(slog.DiscardHandler)).Init(t.Context(), c.config)
+		_, err := New(slog.New(slog.DiscardHandler)).Init(t.Context(), sdk.InitInput{Config: c.config})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v", c.config, err)
 		}
@@ -107,7 +110,7 @@ func FuzzSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value string) {
 		s, err := parseSettings(map[string]string{"region": "r", key: value})
 		if err != nil {
-			if !config.InvalidValue.Is(err) && !config.UnknownKey.Is(err) && !config.MissingKey.Is(err) {
+			if !errors.Is(err, config.InvalidValue) && !errors.Is(err, config.UnknownKey) && !errors.Is(err, config.MissingKey) {
 				t.Errorf("error without a code: %v", err)
 			}
 			return

@@ -1,12 +1,16 @@
 package ebs
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -123,9 +127,9 @@ func TestRefusedRoles(t *testing.T) {
 		is          func(error) bool
 		says        string
 	}{
-		"trust policy":  {role, "other", awsaccess.CodeRoleRefused.Is, "sts:AssumeRoleWithWebIdentity"},
-		"absent role":   {role + "x", "trusted", awsaccess.CodeRoleRefused.Is, "role/oadpx"},
-		"expired token": {role, "old", awsaccess.CodeWebIdentity.Is, "ExpiredTokenException"},
+		"trust policy":  {role, "other", is(awsaccess.CodeRoleRefused), "sts:AssumeRoleWithWebIdentity"},
+		"absent role":   {role + "x", "trusted", is(awsaccess.CodeRoleRefused), "role/oadpx"},
+		"expired token": {role, "old", is(awsaccess.CodeWebIdentity), "ExpiredTokenException"},
 		"no token":      {role, "", func(err error) bool { return err != nil }, "/absent"},
 	} {
 		token := "/absent"
@@ -133,7 +137,7 @@ func TestRefusedRoles(t *testing.T) {
 			token = file(t, c.token)
 		}
 		s.config["credentialsFile"] = file(t, "[default]\nrole_arn = "+c.role+"\nweb_identity_token_file = "+token+"\n")
-		err := s.Init(t.Context(), s.config)
+		_, err := s.Init(t.Context(), sdk.InitInput{Config: s.config})
 		if !c.is(err) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), s.config["credentialsFile"]) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -147,14 +151,14 @@ func TestTwoIdentities(t *testing.T) {
 	t.Setenv("AWS_ROLE_ARN", s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero"}))
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "the token"))
 	other := New(slog.New(slog.DiscardHandler))
-	if err := other.Init(t.Context(), map[string]string{"region": region, "ec2Url": s.config["ec2Url"]}); err != nil {
+	if _, err := other.Init(t.Context(), sdk.InitInput{Config: map[string]string{"region": region, "ec2Url": s.config["ec2Url"]}}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		if got := s.signer(); !strings.HasPrefix(got, "AKIAVELERO") {
 			t.Errorf("signed by %s", got)
 		}
-		if _, _, err := other.GetVolumeInfo(t.Context(), s.AddVolume(awsfake.Volume{Size: 1}), ""); err != nil {
+		if _, err := other.VolumeInfo(t.Context(), sdk.VolumeInfoInput{VolumeID: s.AddVolume(awsfake.Volume{Size: 1}), Zone: ""}); err != nil {
 			t.Error(err)
 		}
 		calls := s.Calls("DescribeVolumes")
@@ -162,4 +166,9 @@ func TestTwoIdentities(t *testing.T) {
 			t.Errorf("signed by %s", got)
 		}
 	}
+}
+
+// is returns a condition that holds for the errors with a code.
+func is(code fault.Code) func(error) bool {
+	return func(err error) bool { return errors.Is(err, code) }
 }

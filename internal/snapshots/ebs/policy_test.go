@@ -2,8 +2,11 @@ package ebs
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
@@ -29,17 +32,18 @@ func TestPolicies(t *testing.T) {
 		s := newScene(t)
 		s.Limit(actions...)
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1, Encrypted: encrypted})
-		id, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
+		taken, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags})
 		if err != nil {
 			return err
 		}
 		if _, _, err := s.walk(); err != nil {
 			return err
 		}
-		if _, err := s.CreateVolumeFromSnapshot(t.Context(), id, "gp3", "", 0); err != nil {
+		if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: taken.SnapshotID, VolumeType: "gp3"}); err != nil {
 			return err
 		}
-		return s.DeleteSnapshot(t.Context(), id)
+		_, err = s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput{SnapshotID: taken.SnapshotID})
+		return err
 	}
 	if err := works(false, snapshots...); err != nil {
 		t.Error(err)
@@ -48,12 +52,12 @@ func TestPolicies(t *testing.T) {
 		t.Error(err)
 	}
 	for i, action := range snapshots {
-		if err := works(false, without(snapshots, i)...); !CodeAccessDenied.Is(err) {
+		if err := works(false, without(snapshots, i)...); !errors.Is(err, CodeAccessDenied) {
 			t.Errorf("%s is not needed: %v", action, err)
 		}
 	}
 	for i, action := range keys {
-		if err := works(true, append(without(keys, i), snapshots...)...); !CodeKMS.Is(err) {
+		if err := works(true, append(without(keys, i), snapshots...)...); !errors.Is(err, CodeKMS) {
 			t.Errorf("%s is not needed: %v", action, err)
 		}
 	}

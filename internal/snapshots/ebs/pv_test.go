@@ -2,6 +2,7 @@ package ebs
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestVolumeID(t *testing.T) {
 		got, err := volumeID(object, slog.New(slog.DiscardHandler))
 		if err != nil {
 			got = "error"
-			if !CodePersistentVolume.Is(err) || !strings.Contains(err.Error(), "spec.awsElasticBlockStore.volumeID not found") {
+			if !errors.Is(err, CodePersistentVolume) || !strings.Contains(err.Error(), "spec.awsElasticBlockStore.volumeID not found") {
 				t.Errorf("%s: %v", pv, err)
 			}
 		}
@@ -110,7 +111,7 @@ func TestSetVolumeID(t *testing.T) {
 		pv, s := decode(t, c.in), settings{zones: c.zones}
 		err := s.setVolumeID(pv, "vol-new")
 		if !strings.HasPrefix(c.want, "{") {
-			if !CodePersistentVolume.Is(err) || !strings.Contains(err.Error(), c.want) || encode(t, pv) != c.in {
+			if !errors.Is(err, CodePersistentVolume) || !strings.Contains(err.Error(), c.want) || encode(t, pv) != c.in {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue

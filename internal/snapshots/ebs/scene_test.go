@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -44,7 +46,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	}
 	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
 	s.clock = cloudClock{cloud}
-	if err := s.Init(t.Context(), s.config); err != nil {
+	if _, err := s.Init(t.Context(), sdk.InitInput{Config: s.config}); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
@@ -58,30 +57,30 @@ type ebs struct {
 
 // Init implements sdk.VolumeSnapshotter. With the configuration and the files
 // that it had before it returns at once.
-func (s *Snapshotter) Init(ctx context.Context, configuration map[string]string) error {
+func (s *Snapshotter) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
 	s.init.Lock()
 	defer s.init.Unlock()
-	p, err := prepare(ctx, configuration)
+	p, err := prepare(ctx, in.Config)
 	if err != nil {
-		return err
+		return sdk.InitResult{}, err
 	}
 	if previous := s.current.Load(); previous != nil && previous.fingerprint == p.fingerprint {
-		return nil
+		return sdk.InitResult{}, nil
 	}
 	for _, warning := range p.identity.Warnings {
 		s.log.Warn(warning)
 	}
 	cfg, err := s.configure(ctx, p)
 	if err != nil {
-		return err
+		return sdk.InitResult{}, err
 	}
 	if p.identity.Pinned {
 		if _, err := p.identity.Retrieve(ctx, cfg); err != nil {
-			return err
+			return sdk.InitResult{}, err
 		}
 	}
 	s.current.Store(s.build(p, cfg))
-	return nil
+	return sdk.InitResult{}, nil
 }
 
 // prepared is a configuration with the local files that belong to it.
@@ -149,57 +148,61 @@ func (s *Snapshotter) ebs() (*ebs, error) {
 	return nil, &fault.Error{Code: CodeNotReady, What: "the snapshotter was used before its configuration"}
 }
 
-// GetVolumeInfo implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) GetVolumeInfo(ctx context.Context, volumeID, _ string) (string, int64, error) {
+// VolumeInfo implements sdk.VolumeSnapshotter.
+func (s *Snapshotter) VolumeInfo(ctx context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
 	e, err := s.ebs()
 	if err != nil {
-		return "", 0, err
+		return sdk.VolumeInfoResult{}, err
 	}
-	return e.volumeInfo(ctx, volumeID)
+	volumeType, iops, err := e.volumeInfo(ctx, in.VolumeID)
+	return sdk.VolumeInfoResult{VolumeType: volumeType, IOPS: iops}, err
 }
 
 // CreateSnapshot implements sdk.VolumeSnapshotter. It does not wait for the
 // snapshot: the first one of a volume can take hours.
-func (s *Snapshotter) CreateSnapshot(ctx context.Context, volumeID, _ string, tags map[string]string) (string, error) {
+func (s *Snapshotter) CreateSnapshot(ctx context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
 	e, err := s.ebs()
 	if err != nil {
-		return "", err
+		return sdk.CreateSnapshotResult{}, err
 	}
-	return e.createSnapshot(ctx, volumeID, tags)
+	id, err := e.createSnapshot(ctx, in.VolumeID, in.Tags)
+	return sdk.CreateSnapshotResult{SnapshotID: id}, err
 }
 
 // DeleteSnapshot implements sdk.VolumeSnapshotter. Velero calls it without an id
 // for a snapshot that could not be created.
-func (s *Snapshotter) DeleteSnapshot(ctx context.Context, snapshotID string) error {
+func (s *Snapshotter) DeleteSnapshot(ctx context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
 	e, err := s.ebs()
-	if err != nil || snapshotID == "" {
-		return err
+	if err != nil || in.SnapshotID == "" {
+		return sdk.DeleteSnapshotResult{}, err
 	}
-	return e.deleteSnapshot(ctx, snapshotID)
+	return sdk.DeleteSnapshotResult{}, e.deleteSnapshot(ctx, in.SnapshotID)
 }
 
-// CreateVolumeFromSnapshot implements sdk.VolumeSnapshotter. It waits for the
+// CreateVolume implements sdk.VolumeSnapshotter. It waits for the
 // snapshot to be complete, and for the volume to be there.
-func (s *Snapshotter) CreateVolumeFromSnapshot(ctx context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
+func (s *Snapshotter) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
 	e, err := s.ebs()
 	if err != nil {
-		return "", err
+		return sdk.CreateVolumeResult{}, err
 	}
-	return e.createVolume(ctx, snapshotID, volumeType, zone, iops)
+	id, err := e.createVolume(ctx, in.SnapshotID, in.VolumeType, in.Zone, in.IOPS)
+	return sdk.CreateVolumeResult{VolumeID: id}, err
 }
 
-// GetVolumeID implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
-	return volumeID(pv, s.log)
+// VolumeID implements sdk.VolumeSnapshotter.
+func (s *Snapshotter) VolumeID(_ context.Context, in sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
+	id, err := volumeID(in.PersistentVolume, s.log)
+	return sdk.VolumeIDResult{VolumeID: id}, err
 }
 
 // SetVolumeID implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, id string) error {
+func (s *Snapshotter) SetVolumeID(_ context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
 	e, err := s.ebs()
 	if err != nil {
-		return err
+		return sdk.SetVolumeIDResult{}, err
 	}
-	return e.setVolumeID(pv, id)
+	return sdk.SetVolumeIDResult{}, e.setVolumeID(in.PersistentVolume, in.VolumeID)
 }
 
 // clock is the time, which tests do not want to wait for.

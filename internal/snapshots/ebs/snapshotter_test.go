@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -21,22 +23,22 @@ var veleroTags = map[string]string{"velero.io/backup": "b", "velero.io/pv": "pv-
 // mustSnapshot takes a snapshot.
 func (s *scene) mustSnapshot(volume string) string {
 	s.t.Helper()
-	id, err := s.CreateSnapshot(s.t.Context(), volume, "", veleroTags)
+	taken, err := s.CreateSnapshot(s.t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return id
+	return taken.SnapshotID
 }
 
 func (s *scene) mustRestore(snapshot, volumeType, zone string, iops int64) awsfake.Volume {
 	s.t.Helper()
-	id, err := s.CreateVolumeFromSnapshot(s.t.Context(), snapshot, volumeType, zone, iops)
+	created, err := s.CreateVolume(s.t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: volumeType, Zone: zone, IOPS: iops})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	v, ok := s.Volume(id)
+	v, ok := s.Volume(created.VolumeID)
 	if !ok {
-		s.t.Fatalf("volume %s is not there", id)
+		s.t.Fatalf("volume %s is not there", created.VolumeID)
 	}
 	return v
 }
@@ -56,9 +58,9 @@ func TestRoundTrip(t *testing.T) {
 			s.SetVolumeTime(5 * time.Second)
 			v.Tags = map[string]string{"Name": "x", "kubernetes.io/created-for/pv/name": "pv-1", "aws:cloudformation:stack-name": "y", "velero.io/pv": "old"}
 			id := s.AddVolume(v)
-			volumeType, iops, err := s.GetVolumeInfo(t.Context(), id, "")
-			if err != nil || volumeType != v.Type || iops != int64(v.IOPS) {
-				t.Fatalf("info: %s, %d, %v", volumeType, iops, err)
+			info, err := s.VolumeInfo(t.Context(), sdk.VolumeInfoInput{VolumeID: id})
+			if err != nil || info.VolumeType != v.Type || info.IOPS != int64(v.IOPS) {
+				t.Fatalf("info: %s, %d, %v", info.VolumeType, info.IOPS, err)
 			}
 			snapshot := s.mustSnapshot(id)
 			taken, _ := s.Snapshot(snapshot)
@@ -71,7 +73,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Error("CreateSnapshot looked at the snapshot")
 			}
 
-			got := s.mustRestore(snapshot, volumeType, "", iops)
+			got := s.mustRestore(snapshot, info.VolumeType, "", info.IOPS)
 			if got.Type != v.Type || got.IOPS != v.IOPS || got.Throughput != v.Throughput || got.MultiAttach != v.MultiAttach ||
 				got.Zone != v.Zone || got.Encrypted != v.Encrypted || got.Size != v.Size {
 				t.Errorf("got %+v", got)
@@ -100,14 +102,14 @@ func TestPendingSnapshot(t *testing.T) {
 	}
 	s.SetSnapshotTime(24 * time.Hour)
 	restore := func() error {
-		_, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp2", region+"a", 0)
+		_, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp2", Zone: region + "a"})
 		return err
 	}
-	if err := restore(); !CodeSnapshotPending.Is(err) || !strings.Contains(err.Error(), "snapshotReadyTimeout") {
+	if err := restore(); !errors.Is(err, CodeSnapshotPending) || !strings.Contains(err.Error(), "snapshotReadyTimeout") {
 		t.Errorf("snapshot that stays pending: %v", err)
 	}
 	s.FailSnapshot(snapshot, "Given key ID is not accessible")
-	if err := restore(); !CodeSnapshotFailed.Is(err) || !strings.Contains(err.Error(), "Given key ID is not accessible") {
+	if err := restore(); !errors.Is(err, CodeSnapshotFailed) || !strings.Contains(err.Error(), "Given key ID is not accessible") {
 		t.Errorf("snapshot that failed: %v", err)
 	}
 }
@@ -123,8 +125,8 @@ func TestKeyThatCannotBeUsed(t *testing.T) {
 			s.Deny("kms:CreateGrant")
 			snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1, Encrypted: true})
 			began := s.Now()
-			_, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 0)
-			if !CodeKMS.Is(err) || !strings.Contains(err.Error(), "kms:CreateGrant") || !strings.Contains(err.Error(), snapshot) {
+			_, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp3", Zone: region + "a"})
+			if !errors.Is(err, CodeKMS) || !strings.Contains(err.Error(), "kms:CreateGrant") || !strings.Contains(err.Error(), snapshot) {
 				t.Errorf("error: %v", err)
 			}
 			if waited := s.Now().Sub(began); (waited >= visibleTime) != unseen {
@@ -183,10 +185,10 @@ func TestZones(t *testing.T) {
 		}
 	}
 	snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1})
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "", 0); !CodeZoneMissing.Is(err) {
+	if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp3"}); !errors.Is(err, CodeZoneMissing) {
 		t.Errorf("no zone: %v", err)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", "us-east-1b", 0); !CodeZoneInvalid.Is(err) || !strings.Contains(err.Error(), "azMapping") {
+	if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp3", Zone: "us-east-1b"}); !errors.Is(err, CodeZoneInvalid) || !strings.Contains(err.Error(), "azMapping") {
 		t.Errorf("zone of another region: %v", err)
 	}
 }
@@ -203,8 +205,8 @@ func TestSnapshotRate(t *testing.T) {
 	}
 	s.Inject(inject.Always, awsfake.Actions("CreateSnapshot"), awsfake.Answer(400, rateExceeded, "exceeded"))
 	began = s.Now()
-	_, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
-	if waited := s.Now().Sub(began); !endpoint.CodeBusy.Is(err) || waited < snapshotPatience || waited > 2*snapshotPatience {
+	_, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags})
+	if waited := s.Now().Sub(began); !errors.Is(err, endpoint.CodeBusy) || waited < snapshotPatience || waited > 2*snapshotPatience {
 		t.Errorf("after %v: %v", waited, err)
 	}
 }
@@ -241,7 +243,7 @@ func TestLostAnswer(t *testing.T) {
 		volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
 		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Drop())
 		s.Inject(1, awsfake.Actions("CreateSnapshot"), inject.Before(func() { s.Deny("ec2:CreateSnapshot") }))
-		if _, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags); !CodeAccessDenied.Is(err) || len(s.Calls("CreateSnapshot")) != 2 {
+		if _, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags}); !errors.Is(err, CodeAccessDenied) || len(s.Calls("CreateSnapshot")) != 2 {
 			t.Errorf("%v after %d requests", err, len(s.Calls("CreateSnapshot")))
 		}
 	})
@@ -282,10 +284,10 @@ func TestIOPS(t *testing.T) {
 	for _, volumeType := range []string{"gp2", "st1", "sc1", "standard", ""} {
 		s.mustRestore(snapshot, volumeType, region+"a", 3000)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "io1", region+"a", 1<<32); !CodeRefused.Is(err) {
+	if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "io1", Zone: region + "a", IOPS: 1 << 32}); !errors.Is(err, CodeRefused) {
 		t.Errorf("too many: %v", err)
 	}
-	if _, err := s.CreateVolumeFromSnapshot(t.Context(), snapshot, "gp3", region+"a", 100); !CodeRefused.Is(err) || !strings.Contains(err.Error(), "out of range") {
+	if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp3", Zone: region + "a", IOPS: 100}); !errors.Is(err, CodeRefused) || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("too few: %v", err)
 	}
 	s.mustRestore(snapshot, "gp3", region+"a", 0)
@@ -301,7 +303,7 @@ func TestDeleteSnapshot(t *testing.T) {
 	s := newScene(t)
 	id := s.AddSnapshot(awsfake.Snapshot{Size: 1})
 	for _, snapshot := range []string{id, id, "", "snap-0123"} {
-		if err := s.DeleteSnapshot(t.Context(), snapshot); err != nil {
+		if _, err := s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput{SnapshotID: snapshot}); err != nil {
 			t.Errorf("%q: %v", snapshot, err)
 		}
 	}
@@ -309,7 +311,7 @@ func TestDeleteSnapshot(t *testing.T) {
 		t.Error("the snapshot is still there")
 	}
 	inUse := s.AddSnapshot(awsfake.Snapshot{Size: 1, InUse: true})
-	if err := s.DeleteSnapshot(t.Context(), inUse); !CodeSnapshotInUse.Is(err) || !strings.Contains(err.Error(), "ami-") {
+	if _, err := s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput{SnapshotID: inUse}); !errors.Is(err, CodeSnapshotInUse) || !strings.Contains(err.Error(), "ami-") {
 		t.Errorf("in use: %v", err)
 	}
 }
@@ -317,11 +319,11 @@ func TestDeleteSnapshot(t *testing.T) {
 // Each error says what failed, on what, and how to mend it.
 func TestErrors(t *testing.T) {
 	snapshot := func(ctx context.Context, s *scene) error {
-		_, err := s.CreateSnapshot(ctx, s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1}), "", veleroTags)
+		_, err := s.CreateSnapshot(ctx, sdk.CreateSnapshotInput{VolumeID: s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1}), Zone: "", Tags: veleroTags})
 		return err
 	}
 	restore := func(ctx context.Context, s *scene) error {
-		_, err := s.CreateVolumeFromSnapshot(ctx, s.AddSnapshot(awsfake.Snapshot{Size: 1, Tags: veleroTags}), "gp3", region+"a", 0)
+		_, err := s.CreateVolume(ctx, sdk.CreateVolumeInput{SnapshotID: s.AddSnapshot(awsfake.Snapshot{Size: 1, Tags: veleroTags}), VolumeType: "gp3", Zone: region + "a", IOPS: 0})
 		return err
 	}
 	deny := func(action string) func(*scene) { return func(s *scene) { s.Deny(action) } }
@@ -337,15 +339,15 @@ func TestErrors(t *testing.T) {
 		says    []string
 	}{
 		"volume elsewhere": {nil, func(ctx context.Context, s *scene) error {
-			_, err := s.CreateSnapshot(ctx, "vol-0123", "", nil)
+			_, err := s.CreateSnapshot(ctx, sdk.CreateSnapshotInput{VolumeID: "vol-0123"})
 			return err
 		}, CodeVolumeNotFound, []string{"error creating a snapshot of volume vol-0123: InvalidVolume.NotFound", "region"}},
 		"no id of a volume": {nil, func(ctx context.Context, s *scene) error {
-			_, _, err := s.GetVolumeInfo(ctx, "x", "")
+			_, err := s.VolumeInfo(ctx, sdk.VolumeInfoInput{VolumeID: "x"})
 			return err
 		}, CodeRefused, []string{"error getting volume x: InvalidParameterValue"}},
 		"snapshot elsewhere": {nil, func(ctx context.Context, s *scene) error {
-			_, err := s.CreateVolumeFromSnapshot(ctx, "snap-0123", "gp2", region+"a", 0)
+			_, err := s.CreateVolume(ctx, sdk.CreateVolumeInput{SnapshotID: "snap-0123", VolumeType: "gp2", Zone: region + "a"})
 			return err
 		}, CodeSnapshotNotFound, []string{"error creating a volume of snapshot snap-0123: InvalidSnapshot.NotFound", "region", "data movement"}},
 		"may not describe": {deny("ec2:DescribeVolumes"), snapshot, CodeAccessDenied, []string{"fix: allow ec2:DescribeVolumes on arn:aws:ec2:"}},
@@ -375,7 +377,7 @@ func TestErrors(t *testing.T) {
 				c.prepare(s)
 			}
 			err := c.do(t.Context(), s)
-			if !c.code.Is(err) {
+			if !errors.Is(err, c.code) {
 				t.Fatalf("error: %v", err)
 			}
 			if strings.Contains(err.Error(), "Encoded") != (name == "encoded message") {
@@ -396,19 +398,20 @@ func (s *scene) mustInit(config ...string) {
 	for i := 0; i < len(config); i += 2 {
 		s.config[config[i]] = config[i+1]
 	}
-	if err := s.Init(s.t.Context(), s.config); err != nil {
+	if _, err := s.Init(s.t.Context(), sdk.InitInput{Config: s.config}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 func TestNotInitialized(t *testing.T) {
 	s := New(slog.New(slog.DiscardHandler))
-	_, create := s.CreateSnapshot(t.Context(), "vol-1", "", nil)
-	_, restore := s.CreateVolumeFromSnapshot(t.Context(), "snap-1", "gp2", "", 0)
-	_, _, info := s.GetVolumeInfo(t.Context(), "vol-1", "")
-	set := s.SetVolumeID(t.Context(), persistentVolume(t, `{"kind":"PersistentVolume","spec":{}}`), "vol-1")
-	for _, err := range []error{create, restore, info, set, s.DeleteSnapshot(t.Context(), "snap-1")} {
-		if !CodeNotReady.Is(err) {
+	_, create := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: "vol-1"})
+	_, restore := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: "snap-1", VolumeType: "gp2"})
+	_, info := s.VolumeInfo(t.Context(), sdk.VolumeInfoInput{VolumeID: "vol-1"})
+	_, set := s.SetVolumeID(t.Context(), sdk.SetVolumeIDInput{PersistentVolume: persistentVolume(t, `{"kind":"PersistentVolume","spec":{}}`), VolumeID: "vol-1"})
+	_, remove := s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput{SnapshotID: "snap-1"})
+	for _, err := range []error{create, restore, info, set, remove} {
+		if !errors.Is(err, CodeNotReady) {
 			t.Error(err)
 		}
 	}
@@ -423,7 +426,7 @@ func TestCancelled(t *testing.T) {
 	snapshot := s.mustSnapshot(s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1}))
 	ctx, cancel := context.WithCancel(t.Context())
 	s.Inject(1, awsfake.Actions("DescribeSnapshots"), inject.Before(cancel))
-	if _, err := s.CreateVolumeFromSnapshot(ctx, snapshot, "gp2", region+"a", 0); !errors.Is(err, context.Canceled) {
+	if _, err := s.CreateVolume(ctx, sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp2", Zone: region + "a"}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -441,14 +444,14 @@ func TestConcurrentInit(t *testing.T) {
 			if i%2 == 0 {
 				config = other
 			}
-			if err := s.Init(t.Context(), config); err != nil {
+			if _, err := s.Init(t.Context(), sdk.InitInput{Config: config}); err != nil {
 				t.Error(err)
 			}
-			id, err := s.CreateSnapshot(t.Context(), volume, "", veleroTags)
+			taken, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags})
 			if err != nil {
 				t.Error(err)
 			}
-			if _, err := s.CreateVolumeFromSnapshot(t.Context(), id, "gp2", region+"a", 0); err != nil {
+			if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: taken.SnapshotID, VolumeType: "gp2", Zone: region + "a"}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -83,7 +85,7 @@ func TestManyTags(t *testing.T) {
 	velero := maps.Clone(veleroTags)
 	velero["label"] = "v"
 	volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Type: "gp3", Size: 1, IOPS: 3000, Throughput: 125, Tags: tags})
-	id, err := s.CreateSnapshot(t.Context(), volume, "", velero)
+	taken, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: velero})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +100,7 @@ func TestManyTags(t *testing.T) {
 	}
 	t.Setenv("AWS_CLUSTER_NAME", "c1")
 	s.mustInit("tags", "team=x&another=y&third=z")
-	restored := s.mustRestore(id, "gp3", "", 3000)
+	restored := s.mustRestore(taken.SnapshotID, "gp3", "", 3000)
 	if len(restored.Tags) != 50 || restored.Tags["KubernetesCluster"] != "c1" {
 		t.Errorf("%d tags of the volume", len(restored.Tags))
 	}

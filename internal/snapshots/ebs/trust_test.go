@@ -2,10 +2,13 @@ package ebs
 
 import (
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -23,10 +26,10 @@ func TestTrust(t *testing.T) {
 	volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1})
 	s.mustInit("ec2Url", server.URL)
 	describe := func() error {
-		_, _, err := s.GetVolumeInfo(t.Context(), volume, "")
+		_, err := s.VolumeInfo(t.Context(), sdk.VolumeInfoInput{VolumeID: volume})
 		return err
 	}
-	if err := describe(); !endpoint.CodeUntrusted.Is(err) {
+	if err := describe(); !errors.Is(err, endpoint.CodeUntrusted) {
 		t.Errorf("unknown authority: %v", err)
 	}
 	s.mustInit("insecureSkipTLSVerify", "true")

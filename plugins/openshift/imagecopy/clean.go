@@ -7,13 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 )
 
@@ -25,36 +25,34 @@ const (
 
 // Clean is the command that does by hand what the deletion of a backup does as
 // well.
-func (i *Images) Clean(out io.Writer) func(ctx context.Context, args []string) error {
-	return func(ctx context.Context, args []string) error {
-		request, dryRun, err := cleanImagesArgs(args)
-		if err != nil {
-			return err
-		}
-		s, err := i.settings()
-		if err != nil {
-			return err
-		}
-		opened, done, err := i.openStorage(request)(ctx)
-		if err != nil {
-			return err
-		}
-		defer done()
-		grace := s.Duration(settings.Grace)
-		fmt.Fprintf(out, "bucket %s, images stay for %s after the last backup that needs them\n\n", opened.location.Bucket, grace)
-		cleaner := layout.NewCleaner(opened, grace, slog.Default())
-		planned, err := cleaner.Plan(ctx)
-		if err != nil {
-			return err
-		}
-		printPlan(out, planned)
-		if dryRun {
-			return nil
-		}
-		removed, err := cleaner.Sweep(ctx)
-		fmt.Fprintf(out, "removed: %d images, %d blobs, %s\n", removed.Images, removed.Blobs, size(removed.Bytes))
+func (i *Images) Clean(ctx context.Context, in sdk.CommandInput) error {
+	request, dryRun, err := cleanImagesArgs(in.Args)
+	if err != nil {
 		return err
 	}
+	s, err := i.settings()
+	if err != nil {
+		return err
+	}
+	opened, done, err := i.openStorage(request)(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	grace := s.Duration(settings.Grace)
+	fmt.Fprintf(in.Stdout, "bucket %s, images stay for %s after the last backup that needs them\n\n", opened.location.Bucket, grace)
+	cleaner := layout.NewCleaner(opened, grace, in.Host.Logger)
+	planned, err := cleaner.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	printPlan(in.Stdout, planned)
+	if dryRun {
+		return nil
+	}
+	removed, err := cleaner.Sweep(ctx)
+	fmt.Fprintf(in.Stdout, "removed: %d images, %d blobs, %s\n", removed.Images, removed.Blobs, size(removed.Bytes))
+	return err
 }
 
 func cleanImagesArgs(args []string) (request registrysecret.Request, dryRun bool, err error) {

@@ -1,6 +1,7 @@
 package imagecopy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -131,7 +132,7 @@ func TestPlan(t *testing.T) {
 		"odd digest": "{image: 'sha256:aa', dockerImageReference: 'reg:5000/shop/app@sha256:aa'}",
 	} {
 		_, err := planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
-		if !CodeImageUnreadable.Is(err) || !strings.Contains(err.Error(), "v7") {
+		if !errors.Is(err, CodeImageUnreadable) || !strings.Contains(err.Error(), "v7") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -66,7 +66,7 @@ func TestPoolFailure(t *testing.T) {
 			t.Errorf("a: %v", err)
 		}
 		time.Sleep(time.Hour)
-		if _, _, err := p.use(t.Context(), "k", "b", open); !CodeImagesUnavailable.Is(err) || err.Error() != imagesUnavailable("a").Error() {
+		if _, _, err := p.use(t.Context(), "k", "b", open); !errors.Is(err, CodeImagesUnavailable) || err.Error() != imagesUnavailable("a").Error() {
 			t.Errorf("b: %v", err)
 		}
 		if _, _, err := p.use(t.Context(), "k", "a", open); !errors.Is(err, failure) {

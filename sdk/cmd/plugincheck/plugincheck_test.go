@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 )
@@ -41,25 +39,25 @@ func serve(fault string) {
 		os.Stderr.WriteString("hello\n")
 	}
 	p := sdk.New("velero-plugin-for-tests", "v0")
-	p.BackupItemAction("example.io/stamp", stamp{fault})
+	p.BackupItemAction("example.io/stamp", func(sdk.Host) (sdk.BackupItemAction, error) { return stamp{fault}, nil })
 	p.Main()
 }
 
 // stamp is an action that accepts secrets only.
 type stamp struct{ fault string }
 
-func (stamp) AppliesTo(context.Context) (sdk.Selector, error) {
+func (stamp) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
 	return sdk.Selector{IncludedResources: []string{"secrets"}}, nil
 }
 
-func (s stamp) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
-	if item.GetKind() != "Secret" {
+func (s stamp) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	if in.Item.GetKind() != "Secret" {
 		return sdk.BackupResult{}, errors.New("this is no secret")
 	}
 	if s.fault == "drops unknown fields" {
-		delete(item.Object, "xPlugintest")
+		delete(in.Item.Object, "xPlugintest")
 	}
-	slog.Debug("stamped", "resource", item.GetKind())
+	slog.Debug("stamped", "resource", in.Item.GetKind())
 	return sdk.BackupResult{}, nil
 }
 

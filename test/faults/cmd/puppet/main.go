@@ -14,21 +14,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func main() {
 	s := wires{os.Getenv("PUPPET_SOCKET")}
 	p := sdk.New("velero-plugin-for-puppet", "test")
-	p.ObjectStore("example.io/puppet", func(*slog.Logger) sdk.ObjectStore { return store{s} })
-	p.VolumeSnapshotter("example.io/puppet", func(*slog.Logger) sdk.VolumeSnapshotter { return snapshotter{s} })
-	p.BackupItemAction("example.io/puppet", action{s})
-	p.RestoreItemAction("example.io/puppet", action{s})
-	p.DeleteItemAction("example.io/puppet", action{s})
-	p.ItemBlockAction("example.io/puppet", action{s})
+	p.ObjectStore("example.io/puppet", func(sdk.Host) (sdk.ObjectStore, error) { return store{s}, nil })
+	p.VolumeSnapshotter("example.io/puppet", func(sdk.Host) (sdk.VolumeSnapshotter, error) { return snapshotter{s}, nil })
+	p.BackupItemAction("example.io/puppet", func(sdk.Host) (sdk.BackupItemAction, error) { return action{s}, nil })
+	p.RestoreItemAction("example.io/puppet", func(sdk.Host) (sdk.RestoreItemAction, error) { return action{s}, nil })
+	p.DeleteItemAction("example.io/puppet", func(sdk.Host) (sdk.DeleteItemAction, error) { return action{s}, nil })
+	p.ItemBlockAction("example.io/puppet", func(sdk.Host) (sdk.ItemBlockAction, error) { return action{s}, nil })
 	p.Main()
 }
 
@@ -110,27 +108,27 @@ func (s wires) obey(ctx context.Context, line string) error {
 
 type store struct{ wires }
 
-func (s store) Init(ctx context.Context, _ map[string]string) error {
-	return s.pull(ctx, "ObjectStore.Init")
+func (s store) Init(ctx context.Context, _ sdk.InitInput) (sdk.InitResult, error) {
+	return sdk.InitResult{}, s.pull(ctx, "ObjectStore.Init")
 }
 
-func (s store) PutObject(ctx context.Context, _, _ string, body io.Reader) error {
+func (s store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
 	if err := s.pull(ctx, "ObjectStore.PutObject"); err != nil {
-		return err
+		return sdk.PutObjectResult{}, err
 	}
-	_, err := io.Copy(io.Discard, body)
-	return err
+	_, err := io.Copy(io.Discard, in.Body)
+	return sdk.PutObjectResult{}, err
 }
 
-func (s store) ObjectExists(ctx context.Context, _, _ string) (bool, error) {
-	return true, s.pull(ctx, "ObjectStore.ObjectExists")
+func (s store) ObjectExists(ctx context.Context, _ sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
+	return sdk.ObjectExistsResult{Exists: true}, s.pull(ctx, "ObjectStore.ObjectExists")
 }
 
-func (s store) GetObject(ctx context.Context, _, key string) (io.ReadCloser, error) {
-	if key == "endless" {
-		return endless(s), s.pull(ctx, "ObjectStore.GetObject")
+func (s store) GetObject(ctx context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
+	if in.Key == "endless" {
+		return sdk.GetObjectResult{Body: endless(s)}, s.pull(ctx, "ObjectStore.GetObject")
 	}
-	return io.NopCloser(strings.NewReader("the object " + key)), s.pull(ctx, "ObjectStore.GetObject")
+	return sdk.GetObjectResult{Body: io.NopCloser(strings.NewReader("the object " + in.Key))}, s.pull(ctx, "ObjectStore.GetObject")
 }
 
 // endless is an object without an end.
@@ -140,69 +138,69 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func (e endless) Close() error { return e.pull(context.Background(), "ObjectStore.Close") }
 
-func (s store) ListCommonPrefixes(ctx context.Context, _, _, _ string) ([]string, error) {
-	return nil, s.pull(ctx, "ObjectStore.ListCommonPrefixes")
+func (s store) ListCommonPrefixes(ctx context.Context, _ sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
+	return sdk.ListCommonPrefixesResult{}, s.pull(ctx, "ObjectStore.ListCommonPrefixes")
 }
 
-func (s store) ListObjects(ctx context.Context, _, _ string) ([]string, error) {
-	return nil, s.pull(ctx, "ObjectStore.ListObjects")
+func (s store) ListObjects(ctx context.Context, _ sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
+	return sdk.ListObjectsResult{}, s.pull(ctx, "ObjectStore.ListObjects")
 }
 
-func (s store) DeleteObject(ctx context.Context, _, _ string) error {
-	return s.pull(ctx, "ObjectStore.DeleteObject")
+func (s store) DeleteObject(ctx context.Context, _ sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
+	return sdk.DeleteObjectResult{}, s.pull(ctx, "ObjectStore.DeleteObject")
 }
 
-func (s store) CreateSignedURL(ctx context.Context, _, _ string, _ time.Duration) (string, error) {
-	return "", s.pull(ctx, "ObjectStore.CreateSignedURL")
+func (s store) CreateSignedURL(ctx context.Context, _ sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
+	return sdk.CreateSignedURLResult{}, s.pull(ctx, "ObjectStore.CreateSignedURL")
 }
 
 type snapshotter struct{ wires }
 
-func (s snapshotter) Init(ctx context.Context, _ map[string]string) error {
-	return s.pull(ctx, "VolumeSnapshotter.Init")
+func (s snapshotter) Init(ctx context.Context, _ sdk.InitInput) (sdk.InitResult, error) {
+	return sdk.InitResult{}, s.pull(ctx, "VolumeSnapshotter.Init")
 }
 
-func (s snapshotter) CreateVolumeFromSnapshot(ctx context.Context, _, _, _ string, _ int64) (string, error) {
-	return "volume", s.pull(ctx, "VolumeSnapshotter.CreateVolumeFromSnapshot")
+func (s snapshotter) CreateVolume(ctx context.Context, _ sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
+	return sdk.CreateVolumeResult{VolumeID: "volume"}, s.pull(ctx, "VolumeSnapshotter.CreateVolumeFromSnapshot")
 }
 
-func (s snapshotter) GetVolumeInfo(ctx context.Context, _, _ string) (string, int64, error) {
-	return "type", 0, s.pull(ctx, "VolumeSnapshotter.GetVolumeInfo")
+func (s snapshotter) VolumeInfo(ctx context.Context, _ sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
+	return sdk.VolumeInfoResult{VolumeType: "type", IOPS: 0}, s.pull(ctx, "VolumeSnapshotter.GetVolumeInfo")
 }
 
-func (s snapshotter) CreateSnapshot(ctx context.Context, _, _ string, _ map[string]string) (string, error) {
-	return "snapshot", s.pull(ctx, "VolumeSnapshotter.CreateSnapshot")
+func (s snapshotter) CreateSnapshot(ctx context.Context, _ sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
+	return sdk.CreateSnapshotResult{SnapshotID: "snapshot"}, s.pull(ctx, "VolumeSnapshotter.CreateSnapshot")
 }
 
-func (s snapshotter) DeleteSnapshot(ctx context.Context, _ string) error {
-	return s.pull(ctx, "VolumeSnapshotter.DeleteSnapshot")
+func (s snapshotter) DeleteSnapshot(ctx context.Context, _ sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
+	return sdk.DeleteSnapshotResult{}, s.pull(ctx, "VolumeSnapshotter.DeleteSnapshot")
 }
 
-func (s snapshotter) GetVolumeID(ctx context.Context, _ *unstructured.Unstructured) (string, error) {
-	return "volume", s.pull(ctx, "VolumeSnapshotter.GetVolumeID")
+func (s snapshotter) VolumeID(ctx context.Context, _ sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
+	return sdk.VolumeIDResult{VolumeID: "volume"}, s.pull(ctx, "VolumeSnapshotter.GetVolumeID")
 }
 
-func (s snapshotter) SetVolumeID(ctx context.Context, _ *unstructured.Unstructured, _ string) error {
-	return s.pull(ctx, "VolumeSnapshotter.SetVolumeID")
+func (s snapshotter) SetVolumeID(ctx context.Context, _ sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
+	return sdk.SetVolumeIDResult{}, s.pull(ctx, "VolumeSnapshotter.SetVolumeID")
 }
 
 type action struct{ wires }
 
-func (a action) AppliesTo(ctx context.Context) (sdk.Selector, error) {
+func (a action) AppliesTo(ctx context.Context, _ sdk.AppliesToInput) (sdk.Selector, error) {
 	return sdk.Selector{}, a.pull(ctx, "AppliesTo")
 }
 
-func (a action) Backup(ctx context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
-	item.SetLabels(map[string]string{"example.io/puppet": "backed-up"})
+func (a action) Backup(ctx context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	in.Item.SetLabels(map[string]string{"example.io/puppet": "backed-up"})
 	return sdk.BackupResult{}, a.pull(ctx, "Backup")
 }
 
-func (a action) BackupProgress(ctx context.Context, _ string, _ *sdk.Backup) (sdk.Progress, error) {
+func (a action) BackupProgress(ctx context.Context, _ sdk.BackupOperation) (sdk.Progress, error) {
 	return sdk.Progress{}, a.pull(ctx, "BackupProgress")
 }
 
-func (a action) CancelBackup(ctx context.Context, _ string, _ *sdk.Backup) error {
-	return a.pull(ctx, "CancelBackup")
+func (a action) CancelBackup(ctx context.Context, _ sdk.BackupOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, a.pull(ctx, "CancelBackup")
 }
 
 func (a action) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
@@ -212,22 +210,22 @@ func (a action) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreRe
 	return sdk.RestoreResult{}, a.pull(ctx, "Restore")
 }
 
-func (a action) RestoreProgress(ctx context.Context, _ string, _ *sdk.Restore) (sdk.Progress, error) {
+func (a action) RestoreProgress(ctx context.Context, _ sdk.RestoreOperation) (sdk.Progress, error) {
 	return sdk.Progress{}, a.pull(ctx, "RestoreProgress")
 }
 
-func (a action) CancelRestore(ctx context.Context, _ string, _ *sdk.Restore) error {
-	return a.pull(ctx, "CancelRestore")
+func (a action) CancelRestore(ctx context.Context, _ sdk.RestoreOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, a.pull(ctx, "CancelRestore")
 }
 
-func (a action) ItemsReady(ctx context.Context, _ []sdk.ResourceIdentifier, _ *sdk.Restore) (bool, error) {
-	return true, a.pull(ctx, "ItemsReady")
+func (a action) ItemsReady(ctx context.Context, _ sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
+	return sdk.ItemsReadyResult{Ready: true}, a.pull(ctx, "ItemsReady")
 }
 
-func (a action) Delete(ctx context.Context, _ *unstructured.Unstructured, _ *sdk.Backup) error {
-	return a.pull(ctx, "Delete")
+func (a action) Delete(ctx context.Context, _ sdk.DeleteInput) (sdk.DeleteResult, error) {
+	return sdk.DeleteResult{}, a.pull(ctx, "Delete")
 }
 
-func (a action) RelatedItems(ctx context.Context, _ *unstructured.Unstructured, _ *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
-	return nil, a.pull(ctx, "RelatedItems")
+func (a action) RelatedItems(ctx context.Context, _ sdk.RelatedItemsInput) (sdk.RelatedItemsResult, error) {
+	return sdk.RelatedItemsResult{}, a.pull(ctx, "RelatedItems")
 }

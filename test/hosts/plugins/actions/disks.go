@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -14,43 +16,43 @@ type disks struct {
 	class atomic.Pointer[string] // what every disk has as type; nil before Init
 }
 
-func (d *disks) Init(_ context.Context, config map[string]string) error {
-	class := config["class"]
+func (d *disks) Init(_ context.Context, in sdk.InitInput) (sdk.InitResult, error) {
+	class := in.Config["class"]
 	if class == "" {
-		return errors.New("class is not set")
+		return sdk.InitResult{}, errors.New("class is not set")
 	}
 	d.class.Store(&class)
-	return nil
+	return sdk.InitResult{}, nil
 }
 
-func (d *disks) GetVolumeInfo(_ context.Context, volumeID, zone string) (string, int64, error) {
+func (d *disks) VolumeInfo(_ context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
 	class := d.class.Load()
 	if class == nil {
-		return "", 0, errors.New("the snapshotter is not initialised")
+		return sdk.VolumeInfoResult{}, errors.New("the snapshotter is not initialised")
 	}
-	return fmt.Sprintf("%s in %s is %s", volumeID, zone, *class), 1<<53 + 1, nil
+	return sdk.VolumeInfoResult{VolumeType: fmt.Sprintf("%s in %s is %s", in.VolumeID, in.Zone, *class), IOPS: 1<<53 + 1}, nil
 }
 
-func (d *disks) CreateSnapshot(_ context.Context, volumeID, zone string, tags map[string]string) (string, error) {
-	return fmt.Sprintf("snapshot of %s in %s for %s", volumeID, zone, tags["velero.io/backup"]), nil
+func (d *disks) CreateSnapshot(_ context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
+	return sdk.CreateSnapshotResult{SnapshotID: fmt.Sprintf("snapshot of %s in %s for %s", in.VolumeID, in.Zone, in.Tags["velero.io/backup"])}, nil
 }
 
-func (d *disks) CreateVolumeFromSnapshot(_ context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
-	return fmt.Sprintf("%s of %d from %s in %s", volumeType, iops, snapshotID, zone), nil
+func (d *disks) CreateVolume(_ context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
+	return sdk.CreateVolumeResult{VolumeID: fmt.Sprintf("%s of %d from %s in %s", in.VolumeType, in.IOPS, in.SnapshotID, in.Zone)}, nil
 }
 
-func (d *disks) DeleteSnapshot(_ context.Context, snapshotID string) error {
-	return fmt.Errorf("%s is locked", snapshotID)
+func (d *disks) DeleteSnapshot(_ context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
+	return sdk.DeleteSnapshotResult{}, fmt.Errorf("%s is locked", in.SnapshotID)
 }
 
 // handle is where a PersistentVolume has the id of its disk.
 var handle = []string{"spec", "csi", "volumeHandle"}
 
-func (d *disks) GetVolumeID(_ context.Context, pv *unstructured.Unstructured) (string, error) {
-	id, _, err := unstructured.NestedString(pv.Object, handle...)
-	return id, err
+func (d *disks) VolumeID(_ context.Context, in sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
+	id, _, err := unstructured.NestedString(in.PersistentVolume.Object, handle...)
+	return sdk.VolumeIDResult{VolumeID: id}, err
 }
 
-func (d *disks) SetVolumeID(_ context.Context, pv *unstructured.Unstructured, volumeID string) error {
-	return unstructured.SetNestedField(pv.Object, volumeID, handle...)
+func (d *disks) SetVolumeID(_ context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
+	return sdk.SetVolumeIDResult{}, unstructured.SetNestedField(in.PersistentVolume.Object, in.VolumeID, handle...)
 }

@@ -4,17 +4,15 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 func main() {
 	p := sdk.New("velero-plugin-actions", "test")
-	p.VolumeSnapshotter("example.io/disks", func(*slog.Logger) sdk.VolumeSnapshotter { return &disks{} })
-	p.BackupItemAction("example.io/stamp", stamp{})
-	p.RestoreItemAction("example.io/stamp", stamp{})
-	p.DeleteItemAction("example.io/stamp", stamp{})
-	p.ItemBlockAction("example.io/stamp", stamp{})
+	p.VolumeSnapshotter("example.io/disks", func(sdk.Host) (sdk.VolumeSnapshotter, error) { return &disks{}, nil })
+	p.BackupItemAction("example.io/stamp", func(sdk.Host) (sdk.BackupItemAction, error) { return stamp{}, nil })
+	p.RestoreItemAction("example.io/stamp", func(sdk.Host) (sdk.RestoreItemAction, error) { return stamp{}, nil })
+	p.DeleteItemAction("example.io/stamp", func(sdk.Host) (sdk.DeleteItemAction, error) { return stamp{}, nil })
+	p.ItemBlockAction("example.io/stamp", func(sdk.Host) (sdk.ItemBlockAction, error) { return stamp{}, nil })
 	p.Main()
 }

@@ -14,7 +14,7 @@ import (
 // stamp is an action of every kind.
 type stamp struct{}
 
-func (stamp) AppliesTo(context.Context) (sdk.Selector, error) {
+func (stamp) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
 	return sdk.Selector{
 		IncludedNamespaces: []string{"shop"}, ExcludedNamespaces: []string{"kube-*"},
 		IncludedResources: []string{"configmaps"}, ExcludedResources: []string{"secrets"},
@@ -24,51 +24,37 @@ func (stamp) AppliesTo(context.Context) (sdk.Selector, error) {
 
 // Backup notes in the item with which arguments the process runs and for which
 // backup. It keeps out an item that asks for it.
-func (stamp) Backup(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) (sdk.BackupResult, error) {
-	if item.GetAnnotations()["example.io/fail"] != "" {
-		return sdk.BackupResult{}, fmt.Errorf("%s is not to be backed up", item.GetName())
+func (stamp) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
+	if in.Item.GetAnnotations()["example.io/fail"] != "" {
+		return sdk.BackupResult{}, fmt.Errorf("%s is not to be backed up", in.Item.GetName())
 	}
-	owner, err := name(backup.Document)
-	note(item, "arguments", strings.Join(os.Args[1:], " "))
-	note(item, "backup", owner)
-	return sdk.BackupResult{AdditionalItems: secretOf(item)}, err
+	note(in.Item, "arguments", strings.Join(os.Args[1:], " "))
+	note(in.Item, "backup", in.Backup.Name())
+	return sdk.BackupResult{AdditionalItems: secretOf(in.Item)}, nil
 }
 
 // Restore notes in the item for which restore it is and what it was in the
 // backup. It leaves out an item that asks for it.
 func (stamp) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	owner, err := name(in.Restore.Document)
+	before, err := in.FromBackup.Object()
 	if err != nil {
 		return sdk.RestoreResult{}, err
 	}
-	before, err := name(in.FromBackup)
-	note(in.Item, "restore", owner)
-	note(in.Item, "from", before)
+	note(in.Item, "restore", in.Restore.Name())
+	note(in.Item, "from", before.GetName())
 	return sdk.RestoreResult{
 		Skip:            in.Item.GetAnnotations()["example.io/skip"] != "",
 		AdditionalItems: secretOf(in.Item),
-	}, err
+	}, nil
 }
 
 // Delete fails, as an error is all that Velero can see of it.
-func (stamp) Delete(_ context.Context, item *unstructured.Unstructured, backup *sdk.Backup) error {
-	owner, err := name(backup.Document)
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%s of %s is kept", item.GetName(), owner)
+func (stamp) Delete(_ context.Context, in sdk.DeleteInput) (sdk.DeleteResult, error) {
+	return sdk.DeleteResult{}, fmt.Errorf("%s of %s is kept", in.Item.GetName(), in.Backup.Name())
 }
 
-func (stamp) RelatedItems(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) ([]sdk.ResourceIdentifier, error) {
-	return secretOf(item), nil
-}
-
-func name(d *sdk.Document) (string, error) {
-	object, err := d.Object()
-	if err != nil {
-		return "", err
-	}
-	return object.GetName(), nil
+func (stamp) RelatedItems(_ context.Context, in sdk.RelatedItemsInput) (sdk.RelatedItemsResult, error) {
+	return sdk.RelatedItemsResult{Items: secretOf(in.Item)}, nil
 }
 
 func note(item *unstructured.Unstructured, key, value string) {

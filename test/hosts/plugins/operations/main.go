@@ -7,15 +7,13 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 func main() {
 	p := sdk.New("velero-plugin-operations", "test")
-	p.BackupItemAction("example.io/export", export{})
-	p.RestoreItemAction("example.io/import", imports{})
+	p.BackupItemAction("example.io/export", func(sdk.Host) (sdk.BackupItemAction, error) { return export{}, nil })
+	p.RestoreItemAction("example.io/import", func(sdk.Host) (sdk.RestoreItemAction, error) { return imports{}, nil })
 	p.Main()
 }
 
@@ -29,30 +27,34 @@ func archive(name string) sdk.ResourceIdentifier {
 // export begins an operation for each item.
 type export struct{}
 
-func (export) AppliesTo(context.Context) (sdk.Selector, error) { return sdk.Selector{}, nil }
+func (export) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
+	return sdk.Selector{}, nil
+}
 
-func (export) Backup(_ context.Context, item *unstructured.Unstructured, _ *sdk.Backup) (sdk.BackupResult, error) {
+func (export) Backup(_ context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
 	return sdk.BackupResult{
-		OperationID:        "export of " + item.GetName(),
-		PostOperationItems: []sdk.ResourceIdentifier{archive(item.GetName())},
+		OperationID:        "export of " + in.Item.GetName(),
+		PostOperationItems: []sdk.ResourceIdentifier{archive(in.Item.GetName())},
 	}, nil
 }
 
-func (export) BackupProgress(_ context.Context, operation string, _ *sdk.Backup) (sdk.Progress, error) {
+func (export) BackupProgress(_ context.Context, in sdk.BackupOperation) (sdk.Progress, error) {
 	return sdk.Progress{
-		Done: 1<<53 + 1, Total: 1<<53 + 3, Units: "bytes", Description: operation,
+		Done: 1<<53 + 1, Total: 1<<53 + 3, Units: "bytes", Description: in.ID,
 		Started: begin(), Updated: begin().Add(time.Minute),
 	}, nil
 }
 
-func (export) CancelBackup(_ context.Context, operation string, _ *sdk.Backup) error {
-	return fmt.Errorf("%s is done already", operation)
+func (export) CancelBackup(_ context.Context, in sdk.BackupOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, fmt.Errorf("%s is done already", in.ID)
 }
 
 // imports begins an operation for each item and waits for its archive.
 type imports struct{}
 
-func (imports) AppliesTo(context.Context) (sdk.Selector, error) { return sdk.Selector{}, nil }
+func (imports) AppliesTo(context.Context, sdk.AppliesToInput) (sdk.Selector, error) {
+	return sdk.Selector{}, nil
+}
 
 func (imports) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	return sdk.RestoreResult{
@@ -63,13 +65,15 @@ func (imports) Restore(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResul
 	}, nil
 }
 
-func (imports) RestoreProgress(_ context.Context, operation string, _ *sdk.Restore) (sdk.Progress, error) {
-	return sdk.Progress{Completed: true, Err: operation + " has failed"}, nil
+func (imports) RestoreProgress(_ context.Context, in sdk.RestoreOperation) (sdk.Progress, error) {
+	return sdk.Progress{Completed: true, Err: in.ID + " has failed"}, nil
 }
 
-func (imports) CancelRestore(context.Context, string, *sdk.Restore) error { return nil }
+func (imports) CancelRestore(context.Context, sdk.RestoreOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, nil
+}
 
 // ItemsReady is true for the one archive that Restore has named.
-func (imports) ItemsReady(_ context.Context, items []sdk.ResourceIdentifier, _ *sdk.Restore) (bool, error) {
-	return len(items) == 1 && items[0] == archive(items[0].Name), nil
+func (imports) ItemsReady(_ context.Context, in sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
+	return sdk.ItemsReadyResult{Ready: len(in.Items) == 1 && in.Items[0] == archive(in.Items[0].Name)}, nil
 }
