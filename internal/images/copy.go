@@ -73,7 +73,7 @@ type Result struct {
 }
 
 // Copy copies an image. The error for one that the source does not have is
-// fs.ErrNotExist.
+// fs.ErrNotExist, and a SourceError for one that it cannot give.
 //
 // The target gets what the image consists of before what names it, so that a
 // copy that fails leaves nothing that looks whole.
@@ -85,11 +85,11 @@ func (c *Copier) Copy(ctx context.Context, image Image) (Result, error) {
 	g := &graph{copier: c, image: image, seen: map[digest.Digest]bool{}}
 	defer g.release()
 	if err := g.load(ctx, image.Digest); err != nil {
-		return Result{}, err
+		return Result{}, ofSource(ctx, err)
 	}
 	old := g.root()
 	if err := g.convert(ctx); err != nil {
-		return Result{}, err
+		return Result{}, ofSource(ctx, err)
 	}
 	result := Result{Manifest: g.root().brief(), Blobs: len(g.blobs), Missing: g.missing}
 	if err := c.to.Announce(ctx, g.announcement(old.Digest)); err != nil {
@@ -224,18 +224,36 @@ func (g *graph) has(d digest.Digest) bool {
 }
 
 // manifest reads a manifest from the target if it is there, else from the
-// source.
+// source; from an archive only if the source does not have it.
 func (g *graph) manifest(ctx context.Context, d digest.Digest) (*Manifest, error) {
-	m, err := g.copier.to.Manifest(ctx, g.image.Repositories[0], d)
+	repository := g.image.Repositories[0]
+	if archive, ok := g.copier.to.(Archive); ok {
+		m, err := g.sourceManifest(ctx, d)
+		if errors.Is(err, fs.ErrNotExist) {
+			if archived, err := archive.Archived(ctx, repository, d); err == nil {
+				return archived, nil
+			}
+		}
+		return m, err
+	}
+	m, err := g.copier.to.Manifest(ctx, repository, d)
 	if err == nil || ctx.Err() != nil {
 		return m, err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		g.copier.log.Debug("a manifest of the target cannot be used and is copied again", "digest", d.String(), "error", err.Error())
 	}
-	return firstOf(g.image.Sources, func(repository string) (*Manifest, error) {
+	return g.sourceManifest(ctx, d)
+}
+
+func (g *graph) sourceManifest(ctx context.Context, d digest.Digest) (*Manifest, error) {
+	m, err := firstOf(g.image.Sources, func(repository string) (*Manifest, error) {
 		return g.copier.from.Manifest(ctx, repository, d)
 	})
+	if errors.Is(err, ErrDamaged) {
+		g.recordDamage(ctx, d)
+	}
+	return m, err
 }
 
 // firstOf asks the repositories in turn until one has it.
@@ -291,14 +309,28 @@ func (g *graph) copyBlobs(ctx context.Context, result *Result) error {
 	return err
 }
 
+// copyBlob makes a blob part of the repositories. Registries take a manifest with
+// a foreign layer without having the layer, so the target's having it does not
+// mean that it belongs to this image.
 func (g *graph) copyBlob(ctx context.Context, b Descriptor) (int64, error) {
 	open := func(ctx context.Context) (io.ReadCloser, error) { return g.open(ctx, b) }
+	if b.Foreign() {
+		body, err := open(ctx)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil // whoever pulls the image gets it from its URL
+		}
+		if err != nil {
+			return 0, cmp.Or(context.Cause(ctx), fmt.Errorf("blob %s of image %s: %w", b.Digest, g.image.Digest, err))
+		}
+		_ = body.Close()
+	}
 	var read int64
 	for _, repository := range g.image.Repositories {
 		n, err := g.copier.to.PutBlob(ctx, repository, b, open)
 		read += n
-		if errors.Is(err, fs.ErrNotExist) && b.Foreign() {
-			return read, nil // whoever pulls the image gets it from its URL
+		if errors.Is(err, ErrDamaged) && ctx.Err() == nil {
+			g.recordDamage(ctx, b.Digest)
+			err = ofSource(ctx, err)
 		}
 		if err != nil {
 			return read, cmp.Or(context.Cause(ctx), fmt.Errorf("blob %s of image %s: %w", b.Digest, g.image.Digest, err))
@@ -312,9 +344,36 @@ func (g *graph) open(ctx context.Context, b Descriptor) (io.ReadCloser, error) {
 	if g.config != nil && b.Digest == g.blobs[0].Digest {
 		return io.NopCloser(bytes.NewReader(g.config)), nil
 	}
-	return firstOf(g.image.Sources, func(repository string) (io.ReadCloser, error) {
+	body, err := firstOf(g.image.Sources, func(repository string) (io.ReadCloser, error) {
 		return g.copier.from.Blob(ctx, repository, b)
 	})
+	if err != nil {
+		return nil, ofSource(ctx, err)
+	}
+	return &sourceBlob{body, ctx}, nil
+}
+
+// sourceBlob marks the errors of a blob that is read as those of the source.
+type sourceBlob struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+// Read implements io.Reader.
+func (b *sourceBlob) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	return n, ofSource(b.ctx, err)
+}
+
+// recordDamage lets a source remember that a blob is damaged.
+func (g *graph) recordDamage(ctx context.Context, d digest.Digest) {
+	source, ok := g.copier.from.(DamageRecorder)
+	if !ok {
+		return
+	}
+	if err := source.RecordDamage(ctx, d); err != nil {
+		g.copier.log.Warn("that a blob is damaged could not be noted, so the next backup may not replace it", "digest", d.String(), "error", err.Error())
+	}
 }
 
 // putManifests makes the manifests part of the repositories, the image's own

@@ -3,10 +3,15 @@ package images_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -224,4 +229,65 @@ func TestLayerThatUnpacksWithoutEnd(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "attack") || !strings.Contains(err.Error(), bomb.Digest.String()) {
 		t.Error(err)
 	}
+}
+
+// archive is a shelf that keeps images for later.
+type archive struct{ *shelf }
+
+func (a archive) Archived(ctx context.Context, repository string, d digest.Digest) (*images.Manifest, error) {
+	return a.shelf.Manifest(ctx, repository, d)
+}
+
+// That the archive has a digest does not prove that the repository of the source
+// has it, so the source is asked.
+func TestArchiveDoesNotSpeakForTheSource(t *testing.T) {
+	from, to := newShelf(t), newShelf(t)
+	victim := to.image("victim/app", 1, 1)
+	c := images.NewCopier(from, archive{to}, images.Limits{}, slog.New(slog.DiscardHandler))
+	image := images.Image{Digest: victim.Digest, Sources: []string{"attacker/app"}, Repositories: []string{"attacker/app"}}
+	if _, err := c.Copy(t.Context(), image); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the image of another repository: %v", err)
+	}
+	// An image that was pruned since the last backup stays in the archive.
+	pruned := to.image("ns/app", 2, 1)
+	image = images.Image{Digest: pruned.Digest, Sources: []string{"ns/app"}, Repositories: []string{"ns/app"}}
+	if _, err := c.Copy(t.Context(), image); err != nil {
+		t.Error(err)
+	}
+	// One that the source has is not read from the archive.
+	there := from.image("ns/app", 3, 1)
+	mustCopy(t, c, images.Image{Digest: there.Digest, Sources: []string{"ns/app"}, Repositories: []string{"ns/app"}})
+	if asked := to.takeAsked(); slices.Contains(asked, "manifest "+key("ns/app", there.Digest)) {
+		t.Error("the archive was asked first")
+	}
+}
+
+// A registry takes a manifest with a foreign layer without having the layer. So
+// the layer belongs to the image only if the source has it.
+func TestForeignLayerOfTheTarget(t *testing.T) {
+	from, to := newShelf(t), newShelf(t)
+	secret := to.blob("ns/app", []byte("secret"))
+	secret.URLs = []string{"https://example.com/layer"}
+	secret.MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+	d := from.add("ns/app", asJSON(t, map[string]any{"schemaVersion": 2, "config": from.blob("ns/app", []byte("{}")), "layers": []any{secret}}))
+	to.blobs = map[string][]byte{key("ns/app", secret.Digest): []byte("secret")}
+	links := &linkCounter{shelf: to}
+	c := images.NewCopier(from, links, images.Limits{}, slog.New(slog.DiscardHandler))
+	mustCopy(t, c, images.Image{Digest: d.Digest, Sources: []string{"ns/app"}, Repositories: []string{"ns/app"}})
+	if slices.Contains(links.put, secret.Digest) {
+		t.Error("a layer that the source does not have became part of the repository")
+	}
+}
+
+// linkCounter notes the blobs that are put.
+type linkCounter struct {
+	*shelf
+	put []digest.Digest
+}
+
+func (l *linkCounter) PutBlob(ctx context.Context, repository string, b images.Descriptor, open images.Open) (int64, error) {
+	l.mu.Lock()
+	l.put = append(l.put, b.Digest)
+	l.mu.Unlock()
+	return l.shelf.PutBlob(ctx, repository, b, open)
 }

@@ -2,7 +2,9 @@ package images
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -38,6 +40,42 @@ type Target interface {
 	// Tag lets a tag of a repository name a manifest of the same repository. The
 	// content of the manifest may be left out: a Result has none of large ones.
 	Tag(ctx context.Context, repository, tag string, m *Manifest) error
+}
+
+// Archive is a Target that keeps images for later. Its manifests are asked for
+// only if the source does not have them: content that the archive has from other
+// repositories does not prove that the source's repository has it, and the archive
+// is farther away.
+type Archive interface {
+	Target
+	// Archived returns a manifest that the repository of the archive has, as
+	// Manifest does.
+	Archived(ctx context.Context, repository string, d digest.Digest) (*Manifest, error)
+}
+
+// SourceError says that an image could not be read, or cannot be copied because
+// of what it is. It is not about the target, and no error for what does not exist.
+type SourceError struct{ Err error }
+
+// Error implements error.
+func (e *SourceError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// ofSource returns err as that of the source, unless it is fs.ErrNotExist or the
+// caller's end.
+func ofSource(ctx context.Context, err error) error {
+	if err == nil || err == io.EOF || ctx.Err() != nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &SourceError{err}
+}
+
+// DamageRecorder is a Source that remembers what was found damaged, so that a
+// later backup replaces it. Whether the blob is damaged it finds out by itself.
+type DamageRecorder interface {
+	RecordDamage(ctx context.Context, d digest.Digest) error
 }
 
 // Open reads a blob from its first byte.

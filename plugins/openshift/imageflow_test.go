@@ -144,8 +144,10 @@ func (s *imageSite) checkSecondBackup(first imagecopy.Summary) {
 	if again.Images != first.Images || again.Blobs != first.Blobs || again.Copied != 0 || again.Bytes != 0 || again.Owner == first.Owner {
 		s.t.Errorf("second backup: %+v", again)
 	}
+	// The registry is asked for the manifests, as the bucket cannot tell what the
+	// repository of the registry has, and for nothing else.
 	for request, n := range s.registry.Counts().Requests {
-		if request.Resource == openshift.Blobs || request.Resource == openshift.Manifests {
+		if request.Resource == openshift.Blobs || request.Resource == openshift.Manifests && request.Method != http.MethodGet {
 			s.t.Errorf("second backup: %d requests %s for %s", n, request.Method, request.Resource)
 		}
 	}

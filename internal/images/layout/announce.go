@@ -129,10 +129,9 @@ func (t *Tree) allow(c *ownEntry) {
 	for _, name := range c.entry.Repositories {
 		r := t.repositories[name]
 		if r == nil {
-			r = &repository{name: name, right: map[string]bool{}}
+			r = newRepository(name)
 			t.repositories[name] = r
 		}
-		r.outdate()
 		for _, d := range c.entry.Contents {
 			t.puttable[place{name, d}] = true
 		}

@@ -27,11 +27,19 @@ func (t *Tree) PutBlob(ctx context.Context, repository string, b images.Descript
 	return read, t.link(ctx, r, layerLink(r.name, b.Digest), b.Digest)
 }
 
-// putContent stores a blob or manifest if it is not there in its right size, and
-// returns the number of bytes that were read for it.
+// putContent stores a blob if it is not there in its right size, or if it was
+// found damaged, and returns the number of bytes that were read for it.
 func (t *Tree) putContent(ctx context.Context, b images.Descriptor, open images.Open) (int64, error) {
 	read, mine, err := t.blobs.do(ctx, b.Digest, func(ctx context.Context) (int64, error) {
 		key := blobKey(b.Digest)
+		damaged, err := t.isDamaged(ctx, b.Digest)
+		if err != nil {
+			return 0, err
+		}
+		if damaged {
+			t.log.Warn("a blob that was found damaged is replaced", "key", key)
+			return t.replaceDamaged(ctx, b, open)
+		}
 		o, err := t.bucket.Stat(ctx, key)
 		switch {
 		case err == nil && (b.Size < 0 || o.Size == b.Size):
@@ -84,16 +92,16 @@ func (v *verifier) Read(p []byte) (int, error) {
 	v.read += int64(n)
 	v.sum.Hash().Write(p[:n])
 	if v.blob.Size >= 0 && v.read > v.blob.Size {
-		return n, fmt.Errorf("blob %s is longer than its %d bytes", v.blob.Digest, v.blob.Size)
+		return n, fmt.Errorf("%w: blob %s is longer than its %d bytes", images.ErrDamaged, v.blob.Digest, v.blob.Size)
 	}
 	if err != io.EOF {
 		return n, err
 	}
 	if v.blob.Size >= 0 && v.read != v.blob.Size {
-		return n, fmt.Errorf("blob %s ended after %d of %d bytes: %w", v.blob.Digest, v.read, v.blob.Size, io.ErrUnexpectedEOF)
+		return n, fmt.Errorf("%w: blob %s ended after %d of %d bytes: %w", images.ErrDamaged, v.blob.Digest, v.read, v.blob.Size, io.ErrUnexpectedEOF)
 	}
 	if found := v.sum.Digest(); found != v.blob.Digest {
-		return n, fmt.Errorf("blob %s is damaged: the %d bytes that were read have the digest %s", v.blob.Digest, v.read, found)
+		return n, fmt.Errorf("%w: the %d bytes of blob %s that were read have the digest %s", images.ErrDamaged, v.read, v.blob.Digest, found)
 	}
 	v.whole = true
 	return n, io.EOF

@@ -1,15 +1,12 @@
 package layout
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +40,7 @@ type Cleaner struct {
 
 	mu      sync.Mutex
 	reader  *indexReader
+	asked   bool // whether a sweep is due
 	tidied  bool
 	blocked map[digest.Digest]time.Time // images that stayed, by the time since when they are pending
 }
@@ -60,15 +58,18 @@ func NewCleaner(bucket objectstore.Bucket, grace time.Duration, log *slog.Logger
 	}
 }
 
-// Release says that a backup, named by its owner as in [Backup.Owner], no longer
-// needs images. Those that it never needed do no harm.
-func (c *Cleaner) Release(ctx context.Context, owner string, released []digest.Digest) error {
+// Release says that a backup which is deleted no longer needs images. owner is
+// what [Backup.Owner] was for the backup when it was made; of the backup itself
+// the name and the prefix count, as an entry of another backup is left alone.
+// Images that the backup never needed do no harm. It takes three or four requests
+// for each image, however large the bucket is.
+func (c *Cleaner) Release(ctx context.Context, deleted Backup, owner string, released []digest.Digest) error {
 	failures := make([]error, len(released))
 	var group errgroup.Group
 	group.SetLimit(c.parallel)
 	for i, d := range released {
 		group.Go(func() error {
-			if err := c.release(ctx, owner, d); err != nil {
+			if err := c.release(ctx, deleted, owner, d); err != nil {
 				failures[i] = fmt.Errorf("image %s: %w", d, err)
 			}
 			return nil
@@ -78,16 +79,6 @@ func (c *Cleaner) Release(ctx context.Context, owner string, released []digest.D
 	return errors.Join(failures...)
 }
 
-func (c *Cleaner) release(ctx context.Context, owner string, d digest.Digest) error {
-	if err := d.Validate(); err != nil {
-		return err
-	}
-	if owner == "" || strings.Contains(owner, "/") {
-		return fmt.Errorf("%q cannot be an owner", owner)
-	}
-	return drop(ctx, c.bucket, d, owner)
-}
-
 // Removed is what a sweep has removed.
 type Removed struct {
 	Images int
@@ -95,30 +86,78 @@ type Removed struct {
 	Bytes  int64
 }
 
-// Sweep removes the images that no backup has needed for the time of grace. It
-// is cheap if there are none, so it can be called after each Release. What it
-// does not finish in its time is left for the next one.
+// maxSweepInterval is the longest time between two sweeps that deletions make, as
+// long as there are deletions.
+const maxSweepInterval = 24 * time.Hour
+
+// SweepIfDue makes a sweep, as Sweep does, unless somebody has made one a short
+// time ago, or this cleaner has asked for one before: a sweep costs requests for
+// all that is in the bucket, and so not every deletion makes one. The time of the
+// last sweep is that of the object
+//
+//	docker/registry/oadp/audits/v1/last
+//
+// A cleaner whose time of grace is below a minute always sweeps.
+func (c *Cleaner) SweepIfDue(ctx context.Context) (Removed, error) {
+	due, err := c.isDue(ctx)
+	if err != nil || !due {
+		return Removed{}, err
+	}
+	return c.Sweep(ctx)
+}
+
+func (c *Cleaner) isDue(ctx context.Context) (bool, error) {
+	interval := min(c.grace, maxSweepInterval)
+	if interval < time.Minute {
+		return true, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked {
+		return false, nil
+	}
+	last, err := c.bucket.Stat(ctx, lastSweepKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	c.asked = true
+	// A time in the future is that of a wrong clock, which must not put sweeps off.
+	if age := time.Since(last.Modified); err == nil && age >= 0 && age < interval {
+		return false, nil
+	}
+	return true, c.bucket.Put(ctx, lastSweepKey, strings.NewReader(""))
+}
+
+// Sweep removes the images that no backup has needed for the time of grace. What
+// it does not finish in its time is left for the next one.
 func (c *Cleaner) Sweep(ctx context.Context) (Removed, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.tidied {
-		if err := c.tidy(ctx); err != nil {
+	if c.tidied {
+		work, err := c.hasWork(ctx)
+		if err != nil || !work {
 			return Removed{}, err
 		}
-		c.tidied = true
-	}
-	work, err := c.hasWork(ctx)
-	if err != nil || !work {
-		return Removed{}, err
+	} else if c.reader.known == nil {
+		// Backups wait while a sweep goes on. So most of the index is read before.
+		if _, err := c.reader.read(ctx, time.Now()); err != nil {
+			return Removed{}, err
+		}
 	}
 	s, err := c.begin(ctx)
 	if err != nil {
 		return Removed{}, err
 	}
 	defer s.end(ctx)
-	ix, err := c.reader.read(ctx)
+	ix, err := c.reader.read(ctx, s.now)
 	if err != nil {
 		return Removed{}, err
+	}
+	if !c.tidied {
+		if err := s.tidy(ctx, ix, c.abandoned); err != nil {
+			return Removed{}, err
+		}
+		c.tidied = true
 	}
 	due := ix.due(s.now, s.grace)
 	err = s.clean(ctx, ix, due)
@@ -128,25 +167,26 @@ func (c *Cleaner) Sweep(ctx context.Context) (Removed, error) {
 			c.log.Info("an image that no backup needs stays for now", "digest", d.String(), "reason", strings.Join(reasons, "; "))
 		}
 	}
+	if err == nil && ix.lastSweep && len(ix.entries) == 0 && s.removed.Images == len(ix.pending) {
+		err = ignoreOver(s.delete(ctx, []string{lastSweepKey})) // nothing of ours is left
+	}
 	return s.removed, err
 }
 
 // hasWork reports whether there are images that may go now and were not found to
-// have to stay. It goes by this machine's clock as well, which decides nothing else.
+// have to stay. It goes by this machine's clock, which decides nothing else.
 func (c *Cleaner) hasWork(ctx context.Context) (bool, error) {
-	var all []objectstore.Object
-	now := time.Now()
 	for o, err := range c.bucket.List(ctx, pendingRoot) {
 		if err != nil {
 			return false, err
 		}
-		all = append(all, o)
-		now = later(now, o.Modified)
-	}
-	return slices.ContainsFunc(all, func(o objectstore.Object) bool {
 		d := digest.Digest(strings.TrimPrefix(o.Key, pendingRoot))
-		return now.Sub(o.Modified) >= c.grace && !c.blocked[d].Equal(o.Modified)
-	}), nil
+		age := time.Since(o.Modified)
+		if (age < 0 || age >= c.grace) && !c.blocked[d].Equal(o.Modified) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // begin announces a sweep.
@@ -176,72 +216,10 @@ func (c *Cleaner) newSweep() *sweep {
 		log:       c.log,
 		manifests: newManifests(c.bucket),
 		tags:      map[version]digest.Digest{},
+		marked:    map[string]string{},
 		records:   newRecords(c.bucket),
 		gone:      map[string]bool{},
 		stays:     map[digest.Digest][]string{},
 		freed:     map[digest.Digest]int64{},
 	}
-}
-
-// tidy makes images pending that were not released in order. It removes none.
-func (c *Cleaner) tidy(ctx context.Context) error {
-	ix, err := c.reader.read(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.dropAbandoned(ctx, ix); err != nil {
-		return err
-	}
-	return c.adopt(ctx, ix)
-}
-
-// dropAbandoned drops the entries of backups that are long over and have left
-// nothing. It is not later than the newest object of the index.
-func (c *Cleaner) dropAbandoned(ctx context.Context, ix *index) error {
-	records := newRecords(c.bucket)
-	for _, image := range slices.Sorted(maps.Keys(ix.entries)) {
-		for _, e := range ix.entries[image] {
-			if ix.newest.Sub(e.at) < c.abandoned {
-				continue
-			}
-			lost, err := records.lost(ctx, e.Backup)
-			if err != nil {
-				return err
-			}
-			if !lost {
-				continue
-			}
-			c.log.Warn("the bucket does not have the backup for which an image was kept", "digest", image.String(), "for", e.Backup.String())
-			if err := drop(ctx, c.bucket, image, e.owner); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// adopt makes manifests pending whose release was interrupted.
-func (c *Cleaner) adopt(ctx context.Context, ix *index) error {
-	read := newManifests(c.bucket)
-	for _, d := range ix.orphans() {
-		if _, err := read.load(ctx, d); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			c.log.Warn("an image that no backup needs stays, as its manifest cannot be read", "digest", d.String(), "error", err.Error())
-			continue
-		}
-		_, err := c.bucket.Stat(ctx, pendingKey(d))
-		if err == nil {
-			continue // it was released meanwhile
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		e := &entry{Repositories: slices.Sorted(maps.Keys(ix.marks[d])), Contents: read.contents(d)}
-		if err := c.bucket.Put(ctx, pendingKey(d), bytes.NewReader(e.encode())); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +28,7 @@ func (t *Tree) SetConverted(ctx context.Context, from *images.Manifest, to diges
 	if err := to.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w", to, err)
 	}
-	old := images.Descriptor{Digest: from.Digest, Size: int64(len(from.Verified()))}
-	_, err := t.putContent(ctx, old, func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(from.Verified())), nil
-	})
-	if err != nil {
+	if err := t.storeManifest(ctx, from.Digest, from.Verified()); err != nil {
 		return err
 	}
 	return t.bucket.Put(ctx, convertedKey(from.Digest, to), strings.NewReader(to.String()))

@@ -32,6 +32,12 @@ func (b Backup) String() string {
 	return fmt.Sprintf("backup %s/%s of location %s in cluster %s", b.Namespace, b.Name, b.Location, b.Cluster)
 }
 
+// isOf reports whether b is the backup that other stands for in the same bucket:
+// the one of that name below that prefix. Velero keeps no two of them, while the
+// cluster, the name of the location and the UID differ where a backup was synced
+// to another cluster.
+func (b Backup) isOf(other Backup) bool { return b.recordKey() == other.recordKey() }
+
 // recordKey is that of the object which Velero writes when the backup has ended
 // and removes when it deletes the backup.
 func (b Backup) recordKey() string { return b.folder() + b.Name + "/velero-backup.json" }

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,12 @@ import (
 
 // index is what the bucket's index says.
 type index struct {
-	newest  time.Time // of its objects, by the server's clock
 	entries map[digest.Digest][]dated
 	marks   map[digest.Digest]map[string]time.Time // by manifest and repository
 	pending map[digest.Digest]dated
+	damaged map[digest.Digest]bool // blobs with a note
+
+	lastSweep bool // there is the object that tells when the last sweep began
 }
 
 // dated is an entry with the time at which it was written.
@@ -54,88 +57,137 @@ func versionOf(o objectstore.Object) version { return version{o.Key, o.Size, o.M
 const recent = time.Minute
 
 // read returns the index. An entry that cannot be read is an error, since
-// nobody knows what it needs.
-func (r *indexReader) read(ctx context.Context) (*index, error) {
-	ix := &index{
-		entries: map[digest.Digest][]dated{},
-		marks:   map[digest.Digest]map[string]time.Time{},
-		pending: map[digest.Digest]dated{},
+// nobody knows what it needs. now is the server's time, or at least this
+// machine's: what was written a short time ago is read again.
+func (r *indexReader) read(ctx context.Context, now time.Time) (*index, error) {
+	b := &indexBuilder{
+		index: &index{
+			entries: map[digest.Digest][]dated{},
+			marks:   map[digest.Digest]map[string]time.Time{},
+			pending: map[digest.Digest]dated{},
+			damaged: map[digest.Digest]bool{},
+		},
+		known:   map[version]*entry{},
+		strings: map[string]string{},
 	}
-	var objects []objectstore.Object
-	for o, err := range r.bucket.List(ctx, indexRoot) {
-		if err != nil {
-			return nil, err
-		}
-		if o.Modified.After(ix.newest) {
-			ix.newest = o.Modified
-		}
-		switch {
-		case strings.HasPrefix(o.Key, entriesRoot), strings.HasPrefix(o.Key, pendingRoot):
-			objects = append(objects, o)
-		case strings.HasPrefix(o.Key, marksRoot):
-			d, repository, err := parseKey(o.Key, marksRoot)
-			if err != nil {
-				return nil, err
-			}
-			if ix.marks[d] == nil {
-				ix.marks[d] = map[string]time.Time{}
-			}
-			ix.marks[d][repository] = o.Modified
-		case strings.HasPrefix(o.Key, sweepsRoot), strings.HasPrefix(o.Key, convertedRoot):
-		default:
-			return nil, fmt.Errorf("%s is of a newer version of this plugin, which alone can clean up images in this bucket", o.Key)
-		}
-	}
-	return ix, r.readEntries(ctx, ix, objects)
-}
-
-func (r *indexReader) readEntries(ctx context.Context, ix *index, objects []objectstore.Object) error {
-	var mu sync.Mutex
-	known := make(map[version]*entry, len(objects))
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(r.parallel)
-	for _, o := range objects {
-		root := entriesRoot
-		if strings.HasPrefix(o.Key, pendingRoot) {
-			root = pendingRoot
+	for o, err := range r.bucket.List(groupCtx, indexRoot) {
+		if err == nil {
+			err = r.add(groupCtx, group, b, o, now)
 		}
-		image, owner, err := parseKey(o.Key, root)
 		if err != nil {
-			return errors.Join(err, group.Wait())
+			return nil, cmp.Or(group.Wait(), err)
 		}
-		group.Go(func() error {
-			e := r.known[versionOf(o)]
-			if e == nil || ix.newest.Sub(o.Modified) < recent {
-				var err error
-				if e, err = readEntry(ctx, r.bucket, o.Key, image); errors.Is(err, fs.ErrNotExist) {
-					return nil // it was dropped meanwhile
-				} else if err != nil {
-					return err
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			known[versionOf(o)] = e
-			if root == pendingRoot {
-				ix.pending[image] = dated{e, owner, o.Modified}
-				return nil
-			}
-			e.shareContents(ix.entries[image])
-			ix.entries[image] = append(ix.entries[image], dated{e, owner, o.Modified})
-			return nil
-		})
 	}
-	err := group.Wait()
-	r.known = known
-	return err
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	r.known = b.known
+	return b.index, nil
 }
 
-// shareContents saves the memory of contents that another entry has as well.
-func (e *entry) shareContents(others []dated) {
+// indexBuilder collects the index from several goroutines.
+type indexBuilder struct {
+	mu    sync.Mutex
+	index *index
+	known map[version]*entry
+	// strings holds each text once that many entries have. A bucket can have a
+	// hundred thousand entries of some hundred backups.
+	strings map[string]string
+}
+
+func (r *indexReader) add(ctx context.Context, group *errgroup.Group, b *indexBuilder, o objectstore.Object, now time.Time) error {
+	switch {
+	case strings.HasPrefix(o.Key, entriesRoot):
+		return r.addEntry(ctx, group, b, o, entriesRoot, now)
+	case strings.HasPrefix(o.Key, pendingRoot):
+		return r.addEntry(ctx, group, b, o, pendingRoot, now)
+	case strings.HasPrefix(o.Key, marksRoot):
+		d, repository, err := parseKey(o.Key, marksRoot)
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.index.marks[d] == nil {
+			b.index.marks[d] = map[string]time.Time{}
+		}
+		b.index.marks[d][b.once(repository)] = o.Modified
+	case strings.HasPrefix(o.Key, damagedRoot):
+		d, _, err := parseKey(o.Key, damagedRoot)
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.index.damaged[d] = true
+	case o.Key == lastSweepKey:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.index.lastSweep = true
+	case strings.HasPrefix(o.Key, sweepsRoot), strings.HasPrefix(o.Key, convertedRoot):
+	default:
+		return fmt.Errorf("%s is of a newer version of this plugin, which alone can clean up images in this bucket", o.Key)
+	}
+	return nil
+}
+
+func (r *indexReader) addEntry(ctx context.Context, group *errgroup.Group, b *indexBuilder, o objectstore.Object, root string, now time.Time) error {
+	image, owner, err := parseKey(o.Key, root)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error {
+		e := r.known[versionOf(o)]
+		if e == nil || now.Sub(o.Modified) < recent {
+			var err error
+			if e, err = readEntry(ctx, r.bucket, o.Key, image); errors.Is(err, fs.ErrNotExist) {
+				return nil // it was dropped meanwhile
+			} else if err != nil {
+				return err
+			}
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.known[versionOf(o)] = e
+		d := dated{e, b.once(owner), o.Modified}
+		if root == pendingRoot {
+			b.index.pending[image] = d
+			return nil
+		}
+		b.share(e, b.index.entries[image])
+		b.index.entries[image] = append(b.index.entries[image], d)
+		return nil
+	})
+	return nil
+}
+
+// once returns a text that is in memory once. The mutex is held.
+func (b *indexBuilder) once(s string) string {
+	if known, ok := b.strings[s]; ok {
+		return known
+	}
+	s = strings.Clone(s) // and not the key that it is a part of
+	b.strings[s] = s
+	return s
+}
+
+// share saves the memory of what other entries have as well. The mutex is held.
+func (b *indexBuilder) share(e *entry, others []dated) {
+	for _, text := range []*string{&e.Cluster, &e.Namespace, &e.Location, &e.Prefix, &e.Name, &e.UID} {
+		*text = b.once(*text)
+	}
 	for _, other := range others {
 		if slices.Equal(e.Contents, other.Contents) {
 			e.Contents = other.Contents
-			return
+			break
+		}
+	}
+	for _, other := range others {
+		if slices.Equal(e.Repositories, other.Repositories) {
+			e.Repositories = other.Repositories
+			break
 		}
 	}
 }

@@ -21,6 +21,8 @@ const (
 	pendingRoot   = indexRoot + "pending/v1/"
 	sweepsRoot    = indexRoot + "sweeps/v1/"
 	convertedRoot = indexRoot + "converted/v1/"
+	damagedRoot   = indexRoot + "damaged/v1/"
+	auditsRoot    = indexRoot + "audits/v1/"
 )
 
 // blobKey is where a layer, a configuration or a manifest is.
@@ -63,6 +65,9 @@ func entryKey(image digest.Digest, owner string) string {
 func markKey(repository string, manifest digest.Digest) string {
 	return marksRoot + manifest.String() + "/" + repository
 }
+
+// lastSweepKey is that of an object whose time tells when the last sweep began.
+const lastSweepKey = auditsRoot + "last"
 
 func pendingKey(image digest.Digest) string { return pendingRoot + image.String() }
 

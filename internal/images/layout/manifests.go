@@ -3,8 +3,10 @@ package layout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -12,10 +14,14 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// manifests are those that were read, by what they name.
+// manifests are those that were read, by what they name. Only load is safe for
+// concurrent use.
 type manifests struct {
 	bucket objectstore.Bucket
-	read   map[digest.Digest]*named
+
+	mu    sync.Mutex
+	read  map[digest.Digest]*named
+	names int // of all that were read
 }
 
 // named is what a manifest names.
@@ -23,26 +29,51 @@ type named struct {
 	manifests, blobs []digest.Digest
 }
 
+// Limits of what is read to find out what the images of others need.
+const (
+	maxDepth = 16      // of indexes that name indexes
+	maxNames = 500_000 // of manifests and blobs, in sum
+)
+
 func newManifests(bucket objectstore.Bucket) *manifests {
-	return &manifests{bucket, map[digest.Digest]*named{}}
+	return &manifests{bucket: bucket, read: map[digest.Digest]*named{}}
 }
 
 // load reads a manifest and those that it names, as far as they are there, and
 // reports whether there were any to read. The error for a manifest that is not
 // there is fs.ErrNotExist.
 func (m *manifests) load(ctx context.Context, d digest.Digest) (bool, error) {
-	if m.read[d] != nil {
+	return m.loadAt(ctx, d, maxDepth)
+}
+
+func (m *manifests) loadAt(ctx context.Context, d digest.Digest, depth int) (bool, error) {
+	m.mu.Lock()
+	known := m.read[d] != nil
+	m.mu.Unlock()
+	if known {
 		return false, nil
+	}
+	if depth == 0 {
+		return false, fmt.Errorf("manifest %s is named by %d indexes one in the other", d, maxDepth)
 	}
 	parsed, err := readManifest(ctx, m.bucket, d)
 	if err != nil {
 		return false, err
 	}
 	n := &named{manifests: digests(parsed.Manifests), blobs: digests(parsed.Blobs)}
+	m.mu.Lock()
 	m.read[d] = n
+	m.names += len(n.manifests) + len(n.blobs)
+	tooMany := m.names > maxNames
+	m.mu.Unlock()
+	if tooMany {
+		return false, fmt.Errorf("the images of others name more than %d manifests and blobs", maxNames)
+	}
 	for _, child := range n.manifests {
-		if _, err := m.load(ctx, child); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := m.loadAt(ctx, child, depth-1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.mu.Lock()
 			delete(m.read, d)
+			m.mu.Unlock()
 			return false, err
 		}
 	}

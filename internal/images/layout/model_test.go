@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -331,11 +332,70 @@ func (w *world) beginAny() {
 		w.beginBackup()
 	case n < 6:
 		w.beginDeletion()
-	case n < 9:
+	case n < 8:
 		w.begin("sweep", func(ctx context.Context) { w.cleaner().Sweep(ctx) })
+	case n < 9:
+		w.beginRestore()
 	case !w.peace:
 		w.beginForeign()
 	}
+}
+
+// beginRestore restores a backup that has ended. It must find all that the backup
+// has copied, unless the backup is deleted meanwhile.
+func (w *world) beginRestore() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, uid := range slices.Sorted(maps.Keys(w.backups)) {
+		b := w.backups[uid]
+		if !b.ended || b.given || w.random.IntN(3) == 0 {
+			continue
+		}
+		all := maps.Clone(b.images)
+		w.mu.Unlock()
+		w.begin("restore", func(ctx context.Context) {
+			tree := restoreTree(w.bucket, b.uid)
+			for p, image := range all {
+				if err := image.readFrom(ctx, tree, p.repository); err != nil && ctx.Err() == nil && !errors.Is(err, errCrashed) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					if !b.given {
+						w.fail("restore of backup %s, image %s: %v", b.uid, image.digest(), err)
+					}
+					return
+				}
+			}
+		})
+		w.mu.Lock()
+		return
+	}
+}
+
+// readFrom reads an image as a whole.
+func (s *simple) readFrom(ctx context.Context, from images.Source, repository string) error {
+	m, err := from.Manifest(ctx, repository, s.digest())
+	if err != nil {
+		return err
+	}
+	for _, child := range s.children {
+		if err := child.readFrom(ctx, from, repository); err != nil {
+			return err
+		}
+	}
+	for _, b := range m.Blobs {
+		body, err := from.Blob(ctx, repository, b)
+		if err != nil {
+			return err
+		}
+		content, err := io.ReadAll(body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return err
+		}
+		if digest.FromBytes(content) != b.Digest {
+			return fmt.Errorf("blob %s is damaged", b.Digest)
+		}
+	}
+	return nil
 }
 
 func (w *world) cleaner() *Cleaner {
@@ -409,10 +469,13 @@ func (w *world) deleteBackup(b *modelBackup) {
 	for _, image := range w.pool {
 		all = append(all, image.digest())
 	}
+	// An image stream of the tarball may carry what another backup has noted in it.
+	noted := slices.Sorted(maps.Keys(w.backups))[w.random.IntN(len(w.backups))]
 	w.mu.Unlock()
 	w.begin("deletion", func(ctx context.Context) {
 		c := w.cleaner()
-		c.Release(ctx, backup(b.uid).Owner(), all)
+		c.Release(ctx, backup(b.uid), backup(noted).Owner(), all)
+		c.Release(ctx, backup(b.uid), backup(b.uid).Owner(), all)
 		c.Sweep(ctx)
 		w.bucket.Delete(ctx, backup(b.uid).recordKey())
 	})
@@ -493,7 +556,7 @@ func (w *world) atWork(f *writer) bool {
 			return strings.HasPrefix(r.key, blobsRoot) || strings.HasPrefix(r.key, repositoriesRoot)
 		case "List":
 			return r.key == repositoriesRoot // it follows the list of blobs
-		case "Put":
+		case "Put", "Stat":
 			return strings.Contains(r.key, "/revisions/") || strings.HasPrefix(r.key, marksRoot)
 		}
 		return false

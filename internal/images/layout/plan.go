@@ -28,12 +28,13 @@ type Planned struct {
 func (c *Cleaner) Plan(ctx context.Context) ([]Planned, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ix, err := c.reader.read(ctx)
+	now := time.Now()
+	ix, err := c.reader.read(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	s := c.newSweep()
-	s.now = later(time.Now(), ix.newest)
+	s.now = now
 	due := ix.due(s.now, s.grace)
 	if err := s.clean(ctx, ix, due); err != nil {
 		return nil, err

@@ -267,7 +267,7 @@ func TestStockRegistryServesOurImages(t *testing.T) {
 	s.wantPulled("ns/app:v2", second)
 
 	removed := clean(t, newCleaner(s.bucket, 0), tree)
-	if err := newCleaner(s.bucket, 0).Release(t.Context(), tree.backup.Owner(), []digest.Digest{first.digest()}); err != nil {
+	if err := newCleaner(s.bucket, 0).Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{first.digest()}); err != nil {
 		t.Fatal(err)
 	}
 	if removed, err := newCleaner(s.bucket, 0).Sweep(t.Context()); err != nil || removed.Images != 1 {
@@ -280,7 +280,7 @@ func TestStockRegistryServesOurImages(t *testing.T) {
 	for _, from := range []string{"ns/app:v1", "ns/app@" + first.digest().String(), "app:v1"} {
 		s.wantNotFound(from)
 	}
-	if err := newCleaner(s.bucket, 0).Release(t.Context(), tree.backup.Owner(), []digest.Digest{second.digest()}); err != nil {
+	if err := newCleaner(s.bucket, 0).Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{second.digest()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := newCleaner(s.bucket, 0).Sweep(t.Context()); err != nil {
@@ -324,7 +324,7 @@ func TestImagesOfAStockRegistry(t *testing.T) {
 	}
 	end(t, s.bucket, tree)
 	c := newCleaner(s.bucket, 0)
-	if err := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{index.digest()}); err != nil {
+	if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{index.digest()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Sweep(t.Context()); err != nil {
@@ -358,7 +358,7 @@ func TestImageThatIsPushedAgainStays(t *testing.T) {
 	}
 	s.push(m, "ns/app", "v1")
 	c := newCleaner(s.bucket, 0)
-	if err := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{index.digest()}); err != nil {
+	if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{index.digest()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Sweep(t.Context()); err != nil {

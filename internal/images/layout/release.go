@@ -4,25 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// drop removes the entry of an owner. If it was the last one of the image, the
-// image becomes pending. What is lost by a crash in between, clean-up finds by
-// the marks.
-func drop(ctx context.Context, bucket objectstore.Bucket, image digest.Digest, owner string) error {
-	key := entryKey(image, owner)
-	e, err := readEntry(ctx, bucket, key, image)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+// drop removes an entry. If it was the last one of the image, the image becomes
+// pending. What is lost by a crash in between, clean-up finds by the marks.
+func drop(ctx context.Context, bucket objectstore.Bucket, image digest.Digest, key string, e *entry) error {
 	if err := bucket.Delete(ctx, key); err != nil {
 		return err
 	}
@@ -31,4 +24,30 @@ func drop(ctx context.Context, bucket objectstore.Bucket, image digest.Digest, o
 		return err
 	}
 	return bucket.Put(ctx, pendingKey(image), bytes.NewReader(e.encode()))
+}
+
+// release removes the entry of a backup that is deleted. An entry of another
+// backup stays, whatever the caller says of its owner: that comes from the tarball
+// of the backup, where an image stream may carry what another backup has noted.
+func (c *Cleaner) release(ctx context.Context, deleted Backup, owner string, image digest.Digest) error {
+	if err := image.Validate(); err != nil {
+		return err
+	}
+	if owner == "" || strings.Contains(owner, "/") {
+		return fmt.Errorf("%q cannot be an owner", owner)
+	}
+	key := entryKey(image, owner)
+	e, err := readEntry(ctx, c.bucket, key, image)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !e.isOf(deleted) {
+		c.log.Warn("an image of a deleted backup is noted as that of another backup and stays",
+			"digest", image.String(), "deleted", deleted.Name, "for", e.Backup.String())
+		return nil
+	}
+	return drop(ctx, c.bucket, image, key, e)
 }

@@ -5,25 +5,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 )
 
-// repository is what is known of the links of a repository.
+// repository is what is known of the links of a repository. The first entry of
+// this backup that names the repository keeps all sweeps away from its links until
+// the backup has ended, so they are listed once, after that entry was announced.
 type repository struct {
 	name string
 
 	mu    sync.Mutex
-	right map[string]bool // keys of links that this backup needs and that are right
-	view  *shared[string, map[string]int64]
+	right map[string]bool                   // keys of links that this backup needs and that are right
+	view  *shared[string, map[string]int64] // sizes of links by their keys
+}
+
+func newRepository(name string) *repository {
+	return &repository{name: name, right: map[string]bool{}, view: newShared[string, map[string]int64]()}
 }
 
 // A place is content as part of a repository.
@@ -47,14 +53,6 @@ func (t *Tree) announced(name string, d digest.Digest) (*repository, error) {
 	return t.repositories[name], nil
 }
 
-// outdate makes the next look at the repository's links a new one. What was
-// seen so far may have belonged to an image that no backup needed.
-func (r *repository) outdate() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.view = newShared[string, map[string]int64]()
-}
-
 func (r *repository) isRight(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,10 +71,7 @@ func (t *Tree) has(ctx context.Context, r *repository, key string, d digest.Dige
 	if r.isRight(key) {
 		return true, nil
 	}
-	r.mu.Lock()
-	view := r.view
-	r.mu.Unlock()
-	sizes, _, err := view.do(ctx, r.name, func(ctx context.Context) (map[string]int64, error) {
+	sizes, _, err := r.view.do(ctx, r.name, func(ctx context.Context) (map[string]int64, error) {
 		sizes := map[string]int64{}
 		for o, err := range t.bucket.List(ctx, ownFolders(r.name)) {
 			if err != nil {
@@ -126,14 +121,30 @@ func (t *Tree) PutManifest(ctx context.Context, repository string, m *images.Man
 			return fmt.Errorf("repository %s does not have blob %s of manifest %s", r.name, b.Digest, m.Digest)
 		}
 	}
-	self := images.Descriptor{Digest: m.Digest, Size: int64(len(m.Content))}
-	_, err = t.putContent(ctx, self, func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(m.Content)), nil
-	})
-	if err != nil {
+	if err := t.storeManifest(ctx, m.Digest, m.Content); err != nil {
 		return err
 	}
 	return t.linkRevision(ctx, r, m.Digest)
+}
+
+// storeManifest stores a manifest if it is not there as it should be. It is read
+// for that, which costs no more than to ask for its size, so that a damaged one is
+// replaced.
+func (t *Tree) storeManifest(ctx context.Context, d digest.Digest, content []byte) error {
+	_, _, err := t.blobs.do(ctx, d, func(ctx context.Context) (int64, error) {
+		key := blobKey(d)
+		stored, err := read(ctx, t.bucket, key, int64(len(content)))
+		switch {
+		case err == nil && bytes.Equal(stored, content):
+			return 0, nil
+		case err == nil, errors.Is(err, errTooLarge):
+			t.log.Warn("a damaged manifest is replaced", "key", key)
+		case !errors.Is(err, fs.ErrNotExist):
+			return 0, err
+		}
+		return 0, t.bucket.Put(ctx, key, bytes.NewReader(content))
+	})
+	return err
 }
 
 // linkRevision makes a manifest part of a repository and, if it was not so
@@ -162,10 +173,27 @@ func (t *Tree) linkRevision(ctx context.Context, r *repository, d digest.Digest)
 	if !mine {
 		return nil
 	}
-	if err := t.bucket.Put(ctx, markKey(r.name, d), strings.NewReader(d.String())); err != nil {
+	if err := t.mark(ctx, r.name, d); err != nil {
 		t.log.Warn("an image is stored, but clean-up will never remove it", "digest", d.String(), "repository", r.name, "error", err.Error())
 	}
 	return nil
+}
+
+// mark notes that a revision link is ours, by the time that the link has. A link
+// that somebody writes again has another time, as have all links of a bucket that
+// was copied.
+func (t *Tree) mark(ctx context.Context, repository string, d digest.Digest) error {
+	o, err := t.bucket.Stat(ctx, revisionLink(repository, d))
+	if err != nil {
+		return err
+	}
+	return t.bucket.Put(ctx, markKey(repository, d), strings.NewReader(markOf(o.Modified)))
+}
+
+// markOf is the content of the mark of a link with that time. Some stores keep
+// full seconds.
+func markOf(modified time.Time) string {
+	return modified.UTC().Truncate(time.Second).Format(time.RFC3339)
 }
 
 // Tag implements images.Target.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -33,6 +34,7 @@ type sweep struct {
 	usedIn    map[string]*use // of its repositories
 	manifests *manifests
 	tags      map[version]digest.Digest // what the links of tags name
+	marked    map[string]string         // content of marks by their keys
 	records   *records
 
 	gone    map[string]bool            // keys that a rehearsal would have removed
@@ -106,7 +108,8 @@ func (s *sweep) cleanRepository(ctx context.Context, name string, pending []dige
 	if used == nil {
 		used = newUse()
 	}
-	v, reason, err := s.look(ctx, name, used)
+	candidates := s.contents(pending)
+	v, reason, err := s.look(ctx, name, used, candidates)
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (s *sweep) cleanRepository(ctx context.Context, name string, pending []dige
 		}
 		return nil
 	}
-	r := s.removal(v, s.contents(pending), used.contents)
+	r := s.removal(v, candidates, used.contents)
 	// What refers goes before what is referred to.
 	for _, keys := range [][]string{r.tags, r.history} {
 		if err := s.delete(ctx, keys); err != nil {
@@ -146,73 +149,129 @@ func (s *sweep) contents(pending []digest.Digest) map[digest.Digest]bool {
 
 // look returns a repository as it is now, or the reason why nothing may be
 // removed from it. The last of its requests is the list, so nothing comes
-// between that and what follows from it.
-func (s *sweep) look(ctx context.Context, name string, used *use) (*view, string, error) {
+// between that and what follows from it. A repository that takes more than half of
+// the time that is left stays for now, so that it does not keep the others from
+// being cleaned.
+func (s *sweep) look(ctx context.Context, name string, used *use, candidates map[digest.Digest]bool) (*view, string, error) {
 	reason, err := s.writer(ctx, name, used)
 	if reason != "" || err != nil {
 		return nil, reason, err
+	}
+	lookCtx := ctx
+	if s.key != "" {
+		var cancel context.CancelFunc
+		lookCtx, cancel = context.WithTimeout(ctx, time.Until(s.ends)/2)
+		defer cancel()
 	}
 	for {
 		if err := s.goOn(ctx); err != nil {
 			return nil, "", err
 		}
-		v, err := viewOf(ctx, s.bucket, name)
-		if err != nil {
-			return nil, "", err
+		v, reason, news, err := s.lookOnce(lookCtx, name, used, candidates)
+		if err != nil && ctx.Err() == nil && lookCtx.Err() != nil {
+			return nil, fmt.Sprintf("repository %s takes too long to be read", name), nil
 		}
-		if reason := s.busy(v); reason != "" {
-			return nil, reason, nil
-		}
-		news, reason, err := s.readUp(ctx, v, used.contents)
 		if reason != "" || err != nil || !news {
 			return v, reason, err
 		}
 	}
 }
 
-// writer says which backup is writing to the repository, if one is.
+func (s *sweep) lookOnce(ctx context.Context, name string, used *use, candidates map[digest.Digest]bool) (v *view, reason string, news bool, err error) {
+	v, err = viewOf(ctx, s.bucket, name)
+	if err != nil {
+		return nil, "", false, err
+	}
+	if reason := s.busy(v); reason != "" {
+		return nil, reason, false, nil
+	}
+	news, reason, err = s.readUp(ctx, v, used.contents, candidates)
+	return v, reason, news, err
+}
+
+// writer says which backup is writing to the repository, or may be, if one is.
 func (s *sweep) writer(ctx context.Context, name string, used *use) (string, error) {
 	for _, b := range used.sortedBackups() {
-		complete, err := s.records.complete(ctx, b)
-		if err != nil {
+		state, err := s.records.state(ctx, b)
+		switch {
+		case err != nil:
 			return "", err
-		}
-		if !complete {
+		case state == absent:
 			return fmt.Sprintf("%s, which has images in repository %s, has not ended", b, name), nil
+		case state == unknown:
+			return fmt.Sprintf("whether %s, which has images in repository %s, has ended cannot be read (%s)", b, name, b.recordKey()), nil
 		}
 	}
 	return "", nil
 }
 
-// readUp reads the manifests and tags of the repository that were not read yet,
-// and reports whether there were any.
-func (s *sweep) readUp(ctx context.Context, v *view, needed map[digest.Digest]bool) (news bool, reason string, err error) {
+// readUp reads the manifests and tags of the repository that were not read yet
+// and may matter for the candidates, and reports whether there were any.
+func (s *sweep) readUp(ctx context.Context, v *view, needed, candidates map[digest.Digest]bool) (news bool, reason string, err error) {
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(s.parallel)
 	for _, d := range slices.Sorted(maps.Keys(v.revisions)) {
 		if needed[d] {
 			continue // with all that it names
 		}
-		read, err := s.manifests.load(ctx, d)
-		if err != nil {
-			if ctx.Err() != nil {
-				return false, "", context.Cause(ctx)
+		group.Go(func() error {
+			read, err := s.manifests.load(groupCtx, d)
+			mu.Lock()
+			defer mu.Unlock()
+			news = news || read
+			if err != nil && groupCtx.Err() == nil {
+				reason = fmt.Sprintf("a manifest of repository %s cannot be read, and nobody knows what it needs: %v", v.name, err)
+				return errBlocked
 			}
-			return false, fmt.Sprintf("a manifest of repository %s cannot be read, and nobody knows what it needs: %v", v.name, err), nil
-		}
-		news = news || read
+			return context.Cause(groupCtx)
+		})
 	}
-	for _, key := range slices.Sorted(maps.Keys(v.tags)) {
+	for d := range candidates {
+		key := markKey(v.name, d)
+		_, known := s.marked[key]
+		if v.revisions[d].IsZero() || s.index.marks[d][v.name].IsZero() || known {
+			continue
+		}
+		group.Go(func() error {
+			content, err := read(groupCtx, s.bucket, key, maxLinkSize)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			s.marked[key], news = string(content), true
+			return nil
+		})
+	}
+	for _, key := range v.tagsOf(candidates) {
 		version := v.tags[key]
 		if _, known := s.tags[version]; known {
 			continue
 		}
-		content, err := read(ctx, s.bucket, key, maxLinkSize)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, "", err
-		}
-		s.tags[version], news = digest.Digest(content), true
+		group.Go(func() error {
+			content, err := read(groupCtx, s.bucket, key, maxLinkSize)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			s.tags[version], news = digest.Digest(content), true
+			return nil
+		})
 	}
-	return news, "", nil
+	err = group.Wait()
+	if ctx.Err() != nil {
+		return false, "", context.Cause(ctx)
+	}
+	if reason != "" {
+		return false, reason, nil
+	}
+	return news, "", err
 }
+
+// errBlocked ends the reading of a repository from which nothing may be removed.
+var errBlocked = errors.New("the repository is blocked")
 
 // cleanBlobs removes the blobs and manifests of images that nothing refers to.
 func (s *sweep) cleanBlobs(ctx context.Context, due []digest.Digest) error {
@@ -242,6 +301,9 @@ func (s *sweep) cleanBlobs(ctx context.Context, due []digest.Digest) error {
 			}
 			delete(t.sizes, d)
 			keys = append(keys, blobKey(d))
+			if s.index.damaged[d] {
+				keys = append(keys, damagedKey(d))
+			}
 			s.removed.Blobs++
 			s.removed.Bytes += size
 			s.freed[image] += size
@@ -260,17 +322,50 @@ type tree struct {
 	uploads time.Time              // of the newest file of an upload
 }
 
-// listTree lists the whole tree and keeps what concerns the given digests.
-func (s *sweep) listTree(ctx context.Context, of map[digest.Digest]bool) (*tree, error) {
-	t := &tree{sizes: map[digest.Digest]int64{}, linked: map[digest.Digest]bool{}}
-	for o, err := range s.bucket.List(ctx, blobsRoot) {
-		if err != nil {
-			return nil, err
+// maxStats is how many blobs are asked for one by one. More are listed with all
+// others.
+const maxStats = 1000
+
+// blobSizes returns the sizes of those of the blobs that are there.
+func (s *sweep) blobSizes(ctx context.Context, of map[digest.Digest]bool) (map[digest.Digest]int64, error) {
+	sizes := make(map[digest.Digest]int64, len(of))
+	if len(of) > maxStats {
+		for o, err := range s.bucket.List(ctx, blobsRoot) {
+			if err != nil {
+				return nil, err
+			}
+			if d, ok := blobOf(o.Key); ok && of[d] {
+				sizes[d] = o.Size
+			}
 		}
-		if d, ok := blobOf(o.Key); ok && of[d] {
-			t.sizes[d] = o.Size
-		}
+		return sizes, nil
 	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.parallel)
+	for d := range of {
+		group.Go(func() error {
+			o, err := s.bucket.Stat(ctx, blobKey(d))
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sizes[d] = o.Size
+			return err
+		})
+	}
+	return sizes, group.Wait()
+}
+
+// listTree returns what the tree has of the given digests. The links, on which the
+// removal depends, are listed last.
+func (s *sweep) listTree(ctx context.Context, of map[digest.Digest]bool) (*tree, error) {
+	sizes, err := s.blobSizes(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{sizes: sizes, linked: map[digest.Digest]bool{}}
 	for o, err := range s.bucket.List(ctx, repositoriesRoot) {
 		if err != nil {
 			return nil, err

@@ -29,7 +29,7 @@ func clean(t testing.TB, c *Cleaner, tree *Tree, released ...*simple) Removed {
 	for _, image := range released {
 		all = append(all, image.digest())
 	}
-	if err := c.Release(t.Context(), tree.backup.Owner(), all); err != nil {
+	if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), all); err != nil {
 		t.Fatal(err)
 	}
 	removed, err := c.Sweep(t.Context())
@@ -212,20 +212,15 @@ func TestUploadsOfOthersBlock(t *testing.T) {
 		bucket := newMemory()
 		image := imageOf(t, "layer")
 		tree := newTree(bucket, "1")
+		bucket.clock = func() time.Time { return time.Now().Add(-61 * time.Minute) }
 		mustCopy(t, image, tree, "v1", "ns/app")
 		end(t, bucket, tree)
 		upload := repositoriesRoot + repository + "/_uploads/6f1a/startedat"
-		bucket.set(upload, []byte("now"))
-		c := newCleaner(bucket, time.Hour)
 		bucket.clock = func() time.Time { return time.Now().Add(-59 * time.Minute) }
 		bucket.set(upload, []byte("now"))
 		bucket.clock = func() time.Time { return time.Now().Add(-61 * time.Minute) }
-		for _, key := range bucket.keys("docker/") {
-			if key != upload {
-				bucket.set(key, []byte(bucket.content(key)))
-			}
-		}
-		if err := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
+		c := newCleaner(bucket, time.Hour)
+		if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
 			t.Fatal(err)
 		}
 		bucket.clock = time.Now
@@ -373,7 +368,7 @@ func TestInterruption(t *testing.T) {
 		}
 		c := newCleaner(bucket, 0)
 		c.parallel, c.reader.parallel = 1, 1
-		released := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{goes[0].digest(), goes[1].digest()})
+		released := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{goes[0].digest(), goes[1].digest()})
 		_, swept := c.Sweep(t.Context())
 		bucket.before = nil
 		wantWhole(t, bucket, "ns/app", stays)
@@ -554,7 +549,7 @@ func TestIndexThatIsNotUnderstood(t *testing.T) {
 		end(t, bucket, tree)
 		bucket.set(key, []byte(content))
 		c := newCleaner(bucket, 0)
-		if err := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
+		if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), key) {
@@ -578,7 +573,7 @@ func TestPlan(t *testing.T) {
 	end(t, bucket, tree)
 	c := newCleaner(bucket, time.Hour)
 	release := func(image *simple) {
-		if err := c.Release(t.Context(), tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
+		if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), []digest.Digest{image.digest()}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,12 +28,13 @@ type Tree struct {
 	entries      map[digest.Digest]*ownEntry // by image
 	puttable     map[place]bool              // what was announced
 	repositories map[string]*repository
-	blobs        *shared[digest.Digest, int64] // that are there
+	blobs        *shared[digest.Digest, int64]    // that are there
+	damaged      *shared[string, map[string]bool] // notes of damaged blobs
 }
 
 var (
 	_ images.Source      = (*Tree)(nil)
-	_ images.Target      = (*Tree)(nil)
+	_ images.Archive     = (*Tree)(nil)
 	_ images.Conversions = (*Tree)(nil)
 )
 
@@ -48,6 +49,7 @@ func NewTree(bucket objectstore.Bucket, backup Backup, log *slog.Logger) *Tree {
 		puttable:     map[place]bool{},
 		repositories: map[string]*repository{},
 		blobs:        newShared[digest.Digest, int64](),
+		damaged:      newShared[string, map[string]bool](),
 	}
 }
 
@@ -57,6 +59,27 @@ func NewTree(bucket objectstore.Bucket, backup Backup, log *slog.Logger) *Tree {
 // repository has; PutBlob, PutManifest and Tag look for that themselves.
 func (t *Tree) Manifest(ctx context.Context, _ string, d digest.Digest) (*images.Manifest, error) {
 	return readManifest(ctx, t.bucket, d)
+}
+
+// Archived implements images.Archive.
+func (t *Tree) Archived(ctx context.Context, repository string, d digest.Digest) (*images.Manifest, error) {
+	if err := haveRevision(ctx, t.bucket, repository, d); err != nil {
+		return nil, err
+	}
+	return readManifest(ctx, t.bucket, d)
+}
+
+// haveRevision returns fs.ErrNotExist unless a manifest is part of a repository.
+func haveRevision(ctx context.Context, bucket objectstore.Bucket, repository string, d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
+	}
+	name, err := repositoryName(repository)
+	if err != nil {
+		return err
+	}
+	_, err = bucket.Stat(ctx, revisionLink(name, d))
+	return err
 }
 
 func readManifest(ctx context.Context, bucket objectstore.Bucket, d digest.Digest) (*images.Manifest, error) {
@@ -93,7 +116,9 @@ func read(ctx context.Context, bucket objectstore.Bucket, key string, limit int6
 		return nil, err
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", key, limit)
+		return nil, fmt.Errorf("%s: %w than the %d bytes that are read", key, errTooLarge, limit)
 	}
 	return content, nil
 }
+
+var errTooLarge = errors.New("the object is larger")

@@ -165,7 +165,7 @@ func TestTreeIsLaidOutAsRegistriesDo(t *testing.T) {
 		repository + "_manifests/revisions/sha256/" + hex(manifest) + "/link":           manifest.String(),
 		repository + "_manifests/tags/v1/index/sha256/" + hex(manifest) + "/link":       manifest.String(),
 		repository + "_manifests/tags/v1/current/link":                                  manifest.String(),
-		"docker/registry/oadp/made/v1/" + manifest.String() + "/ns/app":                 manifest.String(),
+		"docker/registry/oadp/made/v1/" + manifest.String() + "/ns/app":                 markOf(bucket.objects[revisionLink("ns/app", manifest)].modified),
 		"docker/registry/oadp/refs/v1/" + manifest.String() + "/" + backup("1").Owner(): "",
 	}
 	for key, content := range want {
@@ -325,8 +325,9 @@ func TestSecondBackupIsNearlyFree(t *testing.T) {
 	if len(puts) != 1 || !strings.Contains(puts[0].key, "/refs/") {
 		t.Errorf("it put %q", puts)
 	}
-	// The manifest, an earlier entry, the sweeps, the repository's links, the tag.
-	if len(others) != 5 {
+	// An earlier entry, the sweeps, notes of damage, the repository's links, the
+	// manifest, the tag.
+	if len(others) != 6 {
 		t.Errorf("it requested %q", others)
 	}
 }
@@ -638,7 +639,7 @@ func TestConversionsAreListed(t *testing.T) {
 	}
 	end(t, bucket, tree)
 	c := newCleaner(bucket, 0)
-	if err := c.Release(t.Context(), tree.backup.Owner(), released); err != nil {
+	if err := c.Release(t.Context(), tree.backup, tree.backup.Owner(), released); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Sweep(t.Context()); err != nil {

@@ -66,6 +66,25 @@ func (v *view) add(o objectstore.Object) {
 	}
 }
 
+// tagsOf returns the links of tags that may name one of these images now. A tag
+// has a link in its history for each image that it names or has named, which is
+// written first; tags without any history may name anything.
+func (v *view) tagsOf(images map[digest.Digest]bool) []string {
+	may := map[string]bool{} // by the folder of the tag; false if the history names others only
+	for _, link := range v.history {
+		folder, _, _ := strings.Cut(link.key, "/index/")
+		may[folder] = may[folder] || images[link.image]
+	}
+	var all []string
+	for key := range v.tags {
+		if named, has := may[strings.TrimSuffix(key, "/current/link")]; named || !has {
+			all = append(all, key)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // linked returns the digest that the key of a link tells.
 func linked(key string) (digest.Digest, bool) {
 	path, ok := strings.CutSuffix(key, "/link")
@@ -101,14 +120,10 @@ type removal struct {
 // removal decides what goes from a repository. candidates is what may go, needed
 // what entries need of the repository. Links of others and what these need stay.
 func (s *sweep) removal(v *view, candidates, needed map[digest.Digest]bool) removal {
-	ours := func(d digest.Digest) bool {
-		mark, marked := s.index.marks[d][v.name]
-		return marked && !v.revisions[d].Truncate(time.Second).After(mark.Truncate(time.Second))
-	}
 	going := map[digest.Digest]bool{}
 	theirs := map[digest.Digest]bool{}
 	for d := range v.revisions {
-		if !ours(d) {
+		if !s.isOurs(v, d) {
 			s.manifests.add(theirs, d)
 		} else if candidates[d] && !needed[d] {
 			going[d] = true
@@ -141,6 +156,17 @@ func (s *sweep) removal(v *view, candidates, needed map[digest.Digest]bool) remo
 	slices.Sort(r.tags)
 	slices.Sort(r.history)
 	return r
+}
+
+// isOurs reports whether we wrote the link of a revision last. Of candidates the
+// mark was read, which tells the time that the link then had. Of others it matters
+// only whether candidates keep their marks, so that mark and link are compared.
+func (s *sweep) isOurs(v *view, d digest.Digest) bool {
+	marked := s.index.marks[d][v.name]
+	if content, read := s.marked[markKey(v.name, d)]; read {
+		return content == markOf(v.revisions[d])
+	}
+	return !marked.IsZero() && !v.revisions[d].Truncate(time.Second).After(marked.Truncate(time.Second))
 }
 
 // staying returns what the revisions need that are not going. One that is needed

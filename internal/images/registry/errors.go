@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -71,7 +72,7 @@ var names = endpoint.Settings{
 
 var (
 	errAbsent      = fmt.Errorf("the registry does not have it: %w", fs.ErrNotExist)
-	errDamaged     = errors.New("it is damaged")
+	errDamaged     = images.ErrDamaged
 	errUnsupported = errors.New("it cannot be read")
 )
 

@@ -56,7 +56,7 @@ func (c *Client) manifest(ctx context.Context, repository string, d digest.Diges
 	case err == nil:
 		return m, nil
 	case errors.Is(err, images.ErrDamaged):
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+		return nil, err
 	}
 	return nil, fmt.Errorf("%w: %w", errUnsupported, err)
 }

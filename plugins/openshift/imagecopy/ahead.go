@@ -71,7 +71,7 @@ func (r imageRoute) copyQuietly(ctx context.Context, all []plannedImage) {
 	group.SetLimit(r.atOnce)
 	for _, image := range all {
 		group.Go(func() error {
-			if _, err := r.copy(ctx, image, image.repositories); err != nil {
+			if _, err := r.copy(ctx, image.digest, image.repositories, image.repositories); err != nil {
 				slog.Debug("an image could not be copied ahead", "image", image.reference, "error", err)
 			}
 			return nil

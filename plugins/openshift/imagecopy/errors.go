@@ -1,7 +1,9 @@
 package imagecopy
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
@@ -43,12 +45,13 @@ var (
 	}
 )
 
-func imageMissing(image plannedImage, err error) error {
-	return &fault.Error{
-		Code: CodeImageMissing,
-		What: fmt.Sprintf("image %s of tag %s", image.digest, strings.Join(image.currentOf, ", ")),
-		Err:  err,
+// imageFailed is the error for a current image that cannot be copied.
+func imageFailed(image plannedImage, err error) error {
+	what := fmt.Sprintf("image %s of tag %s", image.digest, strings.Join(image.currentOf, ", "))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &fault.Error{Code: CodeImageMissing, What: what, Err: err}
 	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func tagFailed(tag string, err error) error { return fmt.Errorf("tag %s: %w", tag, err) }

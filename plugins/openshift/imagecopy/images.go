@@ -10,7 +10,6 @@ import (
 	"log/slog"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
-	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
@@ -30,7 +29,7 @@ type Images struct {
 	converted kube.Memo[conversions]
 	storages  pool[storage]
 	routes    pool[imageRoute]
-	cleaners  pool[*layout.Cleaner]
+	cleaners  pool[cleaner]
 }
 
 // New returns the copying of images of a cluster.

@@ -35,15 +35,16 @@ func (i *Images) Release(ctx context.Context, item *unstructured.Unstructured, b
 	for n, image := range plan.images {
 		released[n] = image.digest
 	}
-	cleaner, done, err := i.cleaners.use(ctx, b.Key(), fields.Describe(item), i.openCleaner(locationOf(b), s))
+	c, done, err := i.cleaners.use(ctx, b.Key(), fields.Describe(item), i.openCleaner(locationOf(b), s))
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := cleaner.Release(ctx, summary.Owner, released); err != nil {
+	deleted := layout.Backup{Prefix: c.prefix, Name: b.Metadata.Name}
+	if err := c.Release(ctx, deleted, summary.Owner, released); err != nil {
 		return err
 	}
-	removed, err := cleaner.Sweep(ctx)
+	removed, err := c.SweepIfDue(ctx)
 	if removed.Images > 0 {
 		slog.Info("images that no backup needs were removed from the bucket",
 			"images", removed.Images, "blobs", removed.Blobs, "bytes", removed.Bytes)
@@ -51,12 +52,18 @@ func (i *Images) Release(ctx context.Context, item *unstructured.Unstructured, b
 	return err
 }
 
-func (i *Images) openCleaner(request registrysecret.Request, s config.Values) opener[*layout.Cleaner] {
-	return func(ctx context.Context) (*layout.Cleaner, func(), error) {
+// cleaner cleans the bucket of a location.
+type cleaner struct {
+	*layout.Cleaner
+	prefix string // of the location
+}
+
+func (i *Images) openCleaner(request registrysecret.Request, s config.Values) opener[cleaner] {
+	return func(ctx context.Context) (cleaner, func(), error) {
 		opened, done, err := i.openStorage(request)(ctx)
 		if err != nil {
-			return nil, nil, err
+			return cleaner{}, nil, err
 		}
-		return layout.NewCleaner(opened, s.Duration(settings.Grace), slog.Default()), done, nil
+		return cleaner{layout.NewCleaner(opened, s.Duration(settings.Grace), slog.Default()), opened.location.Prefix}, done, nil
 	}
 }

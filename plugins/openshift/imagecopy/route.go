@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/settings"
+	"github.com/opencontainers/go-digest"
 )
 
 // imageRoute is the way of images from the registry of the cluster to where they
@@ -22,25 +24,21 @@ type imageRoute struct {
 	owner  string                    // what the bucket's index of images knows the backup by, if it does
 }
 
-// copy copies an image into repositories, once for all that ask for it.
-func (r imageRoute) copy(ctx context.Context, image plannedImage, into []string) (images.Result, error) {
-	key := strings.Join(into, "@") + "@" + image.digest.String()
+// copy copies an image from repositories into others, once for all that ask for
+// it.
+func (r imageRoute) copy(ctx context.Context, d digest.Digest, from, into []string) (images.Result, error) {
+	key := strings.Join(into, "@") + "@" + d.String()
 	return r.copied.Get(ctx, key, func(ctx context.Context) (images.Result, error) {
-		return r.copier.Copy(ctx, images.Image{Digest: image.digest, Sources: image.repositories, Repositories: into})
+		return r.copier.Copy(ctx, images.Image{Digest: d, Sources: from, Repositories: into})
 	})
-}
-
-// place is where images are read from and written to.
-type place interface {
-	images.Source
-	images.Target
 }
 
 // keep is where images are between a backup and its restore: the bucket of a
 // backup storage location, or the registry of a migration.
 type keep struct {
-	place
-	owner string // as of an imageRoute
+	source images.Source // for a restore
+	target images.Target // for a backup
+	owner  string        // as of an imageRoute
 }
 
 // routeOut returns the way out of the registry of that host. done frees it.
@@ -53,10 +51,15 @@ func (i *Images) routeBack(ctx context.Context, r *velero.Restore, host, kept, w
 	return i.routes.use(ctx, r.Key(host, kept), who, i.openRoute(&r.Task, host, keepIn(kept, i.bucketToRead(r)), homeward))
 }
 
-type direction func(inside, kept place) (from, to place)
+type direction func(inside *registry.Client, kept keep) (images.Source, images.Target)
 
-func outward(inside, kept place) (from, to place)  { return inside, kept }
-func homeward(inside, kept place) (from, to place) { return kept, inside }
+func outward(inside *registry.Client, kept keep) (images.Source, images.Target) {
+	return inside, kept.target
+}
+
+func homeward(inside *registry.Client, kept keep) (images.Source, images.Target) {
+	return kept.source, inside
+}
 
 func (i *Images) openRoute(t *velero.Task, host string, open opener[keep], direct direction) opener[imageRoute] {
 	return func(ctx context.Context) (route imageRoute, done func(), err error) {
@@ -73,7 +76,7 @@ func (i *Images) openRoute(t *velero.Task, host string, open opener[keep], direc
 			done()
 			return route, nil, err
 		}
-		from, to := direct(inside, kept.place)
+		from, to := direct(inside, kept)
 		limits := images.Limits{Images: s.Int(settings.CopyImages), Blobs: s.Int(settings.CopyBlobs)}
 		return imageRoute{
 			copier: images.NewCopier(from, to, limits, slog.Default()),
@@ -96,7 +99,7 @@ func (i *Images) bucketToWrite(b *velero.Backup) opener[keep] {
 			done()
 			return keep{}, nil, err
 		}
-		return keep{layout.NewTree(opened, owner, slog.Default()), owner.Owner()}, done, nil
+		return keep{target: layout.NewTree(opened, owner, slog.Default()), owner: owner.Owner()}, done, nil
 	}
 }
 
@@ -104,11 +107,12 @@ func (i *Images) bucketToWrite(b *velero.Backup) opener[keep] {
 func (i *Images) bucketToRead(r *velero.Restore) opener[keep] {
 	return func(ctx context.Context) (keep, func(), error) {
 		tree, done, err := i.treeToRead(ctx, r)
-		return keep{place: tree}, done, err
+		return keep{source: tree}, done, err
 	}
 }
 
-func (i *Images) treeToRead(ctx context.Context, r *velero.Restore) (*layout.Tree, func(), error) {
+// treeToRead returns the images of the backup that a restore is from.
+func (i *Images) treeToRead(ctx context.Context, r *velero.Restore) (*layout.RestoreTree, func(), error) {
 	opened, done, err := i.storages.use(ctx, r.Key(), "", func(ctx context.Context) (storage, func(), error) {
 		request, err := i.storageOf(ctx, r)
 		if err != nil {
@@ -119,7 +123,15 @@ func (i *Images) treeToRead(ctx context.Context, r *velero.Restore) (*layout.Tre
 	if err != nil {
 		return nil, nil, err
 	}
-	return layout.NewTree(opened, layout.Backup{}, slog.Default()), done, nil
+	l := opened.location
+	object, err := i.locationObject(ctx, l.Namespace, l.Name)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	tree := layout.NewRestoreTree(opened, layout.Backup{Prefix: l.Prefix, Name: r.Spec.BackupName}, slog.Default())
+	tree.Writable = fields.TextAt(object, "spec", "accessMode") != "ReadOnly"
+	return tree, done, nil
 }
 
 // keepIn opens what the kept images are in: the bucket, or the registry of a
@@ -134,7 +146,7 @@ func keepIn(kept string, bucket opener[keep]) opener[keep] {
 		if err != nil {
 			return keep{}, nil, badMigrationRegistry(kept, err)
 		}
-		return keep{place: client}, client.Close, nil
+		return keep{source: client, target: client}, client.Close, nil
 	}
 }
 

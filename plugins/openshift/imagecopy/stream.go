@@ -9,54 +9,64 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
 // copyOut copies the images of a stream, and writes its tags, to where images
-// are kept. None of its current images may be missing.
+// are kept. A current image that cannot be copied is an error, and all else is
+// copied.
 func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (Summary, error) {
-	c := r.begin(p.repository, func(image plannedImage) []string { return image.repositories })
+	c := r.begin(p.repository)
+	c.from = func(image plannedImage) []string { return image.repositories }
+	c.into = c.from
 	if err := c.run(ctx, p); err != nil {
 		return Summary{}, err
 	}
-	if err := errors.Join(c.missing...); err != nil {
+	if err := errors.Join(c.tag(ctx, p), errors.Join(c.failures...)); err != nil {
 		return Summary{}, err
 	}
 	c.summary.Owner = r.owner
-	return c.summary, c.tag(ctx, p)
+	return c.summary, nil
 }
 
 // copyBack pushes the images of a stream, and its tags, into a repository. What
-// is missing does not hold up the rest.
+// cannot be pushed does not hold up the rest. Images come from where the backup
+// keeps those of the stream itself, whatever other repositories the stream names.
 func (r imageRoute) copyBack(ctx context.Context, p imagePlan, repository string) error {
-	c := r.begin(repository, func(plannedImage) []string { return []string{repository} })
+	c := r.begin(repository)
+	c.from = func(plannedImage) []string { return []string{p.repository} }
+	c.into = func(plannedImage) []string { return []string{repository} }
 	if err := c.run(ctx, p); err != nil {
 		return err
 	}
-	return errors.Join(c.push(ctx, p, repository), errors.Join(c.missing...))
+	return errors.Join(c.push(ctx, p, repository), errors.Join(c.failures...))
 }
 
 // streamCopy is the copy of the images of one stream.
 type streamCopy struct {
 	imageRoute
 	stream string                      // in logs
+	from   func(plannedImage) []string // the repositories that may have an image
 	into   func(plannedImage) []string // the repositories that an image becomes part of
 
 	mu        sync.Mutex
 	summary   Summary
 	manifests map[digest.Digest]*images.Manifest // of the images that were copied
-	missing   []error                            // of images that must not be missing
+	failures  []error                            // of current images
 }
 
-func (r imageRoute) begin(stream string, into func(plannedImage) []string) *streamCopy {
-	return &streamCopy{imageRoute: r, stream: stream, into: into, manifests: map[digest.Digest]*images.Manifest{}}
+func (r imageRoute) begin(stream string) *streamCopy {
+	return &streamCopy{imageRoute: r, stream: stream, manifests: map[digest.Digest]*images.Manifest{}}
 }
 
-// run copies the images of a plan. An old image that the source no longer has is
-// logged and left out. A current one is an error, which is that of missing, and
-// the others are copied all the same.
+// run copies the images of a plan. One that is missing or damaged does not keep
+// the others from being copied. It returns the errors that are not about an image,
+// such as those of the connection, which the others would meet as well.
 func (c *streamCopy) run(ctx context.Context, p imagePlan) error {
 	begun := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
@@ -74,9 +84,9 @@ func (c *streamCopy) run(ctx context.Context, p imagePlan) error {
 
 func (c *streamCopy) copy(ctx context.Context, image plannedImage) error {
 	begun := time.Now()
-	result, err := c.imageRoute.copy(ctx, image, c.into(image))
-	if errors.Is(err, fs.ErrNotExist) {
-		c.miss(image, err)
+	result, err := c.imageRoute.copy(ctx, image.digest, c.from(image), c.into(image))
+	if err != nil && isAboutImage(err) {
+		c.fail(image, err)
 		return nil
 	}
 	if err != nil {
@@ -90,6 +100,28 @@ func (c *streamCopy) copy(ctx context.Context, image plannedImage) error {
 	}
 	c.count(image.digest, result)
 	return nil
+}
+
+// isAboutImage reports whether an image cannot be copied because of itself: the
+// source does not have it, has it damaged, or cannot give it.
+func isAboutImage(err error) bool {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, images.ErrDamaged) {
+		return true
+	}
+	var source *images.SourceError
+	if !errors.As(err, &source) {
+		return false
+	}
+	var coded *fault.Error
+	if !errors.As(err, &coded) {
+		return !endpoint.IsNetwork(err)
+	}
+	for _, code := range []fault.Code{registry.CodeUnsupported, registry.CodeFailed, registry.CodeRefused} {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *streamCopy) count(d digest.Digest, result images.Result) {
@@ -109,15 +141,16 @@ func (c *streamCopy) count(d digest.Digest, result images.Result) {
 	}
 }
 
-// miss records an image that is not to be had.
-func (c *streamCopy) miss(image plannedImage, err error) {
+// fail records an image that cannot be copied: an error if tags stand for it, a
+// warning if it is an old one.
+func (c *streamCopy) fail(image plannedImage, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(image.currentOf) > 0 {
-		c.missing = append(c.missing, imageMissing(image, err))
+		c.failures = append(c.failures, imageFailed(image, err))
 		return
 	}
-	slog.Warn("an old image of an image stream is gone and is left out", "imageStream", c.stream, "image", image.reference, "error", err)
+	slog.Warn("an old image of an image stream cannot be copied and is left out", "imageStream", c.stream, "image", image.reference, "error", err)
 	c.summary.Missing = append(c.summary.Missing, image.digest)
 }
 
@@ -136,39 +169,47 @@ func (c *streamCopy) history(t plannedTag) []*images.Manifest {
 	return manifests
 }
 
-// tag lets the tags of a plan name their current images, all of which were
+// tag lets the tags of a plan name their current images, as far as these were
 // copied.
 func (c *streamCopy) tag(ctx context.Context, p imagePlan) error {
-	group, ctx := errgroup.WithContext(ctx)
+	failures := make([]error, len(p.tags))
+	var group errgroup.Group
 	group.SetLimit(c.atOnce)
-	for _, t := range p.tags {
-		if !t.pushed {
+	for n, t := range p.tags {
+		history := c.history(t)
+		if !t.pushed || len(history) == 0 {
 			continue
 		}
 		group.Go(func() error {
-			history := c.history(t)
 			if err := c.copier.Tag(ctx, p.repository, t.name, history[len(history)-1]); err != nil {
-				return tagFailed(t.name, err)
+				failures[n] = tagFailed(t.name, err)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	group.Wait()
+	return errors.Join(failures...)
 }
 
 // push pushes the tags of a plan into a repository, each with the history that
-// it had. It does so one after the other, since each changes the image stream.
+// it had. It does so one after the other, since each changes the image stream. A
+// tag that the registry refuses does not hold up the others.
 func (c *streamCopy) push(ctx context.Context, p imagePlan, repository string) error {
+	var failures []error
 	for _, t := range p.tags {
 		if t.elsewhere != "" {
 			slog.Warn("the current image of a tag was not in the registry of the cluster, and the tag is restored without it",
 				"imageStream", c.stream, "tag", t.name, "image", t.elsewhere)
 		}
 		if history := t.rest(c.history(t)); t.pushed && len(history) > 0 {
-			if err := c.copier.Tag(ctx, repository, t.name, history...); err != nil {
-				return tagFailed(t.name, err)
+			err := c.copier.Tag(ctx, repository, t.name, history...)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil {
+				failures = append(failures, tagFailed(t.name, err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
