@@ -188,7 +188,7 @@ func Plain(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		text := api.ErrorCode()
-		if msg := strings.TrimSuffix(messageOf(api), "."); msg != "" && msg != text {
+		if msg := strings.TrimSuffix(messageOf(api), "."); msg != "" && msg != "UnknownError" && msg != text {
 			text += ": " + msg
 		}
 		var resp *awshttp.ResponseError

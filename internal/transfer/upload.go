@@ -100,7 +100,7 @@ type upload[T any] struct {
 
 	free chan []byte // buffers that no part needs any more
 
-	begin  func() error // begins the object of several parts, once
+	begin  func() error // waits for the begin of the object of several parts
 	sent   int          // parts handed to the target
 	parts  sync.WaitGroup
 	mu     sync.Mutex
@@ -153,10 +153,16 @@ func inMemory(body io.Reader, limit int) (content []byte, ok bool) {
 // multipart sends a full first part and the rest of the body, and makes the
 // object visible or removes what was sent.
 func (u *upload[T]) multipart(first []byte) error {
-	u.begin = sync.OnceValue(func() error { return beginWithGrace(u.ctx, u.target.Begin) })
+	begun := make(chan struct{})
+	var beginErr error
+	go func() {
+		defer close(begun)
+		beginErr = beginWithGrace(u.ctx, u.target.Begin)
+	}()
+	u.begin = func() error { <-begun; return beginErr }
 	err := u.allParts(first)
 	u.returnBuffers() // others need them while the store puts the object together
-	if beginErr := u.begin(); beginErr != nil {
+	if u.begin(); beginErr != nil {
 		return beginErr
 	}
 	if err == nil {

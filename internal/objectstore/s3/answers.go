@@ -74,7 +74,7 @@ func pageOf(err error) *answer.Page {
 	resp := failure.Response.Response
 	document, ok := resp.Body.(*answer.Document)
 	switch {
-	case !ok || fromStore(resp.Header):
+	case !ok || fromStore(resp.Header) || wantsTLS(document):
 		return nil
 	case resp.Request != nil && resp.Request.Method == http.MethodHead:
 		// There is no text, only what kind it would have been.
@@ -87,6 +87,25 @@ func pageOf(err error) *answer.Page {
 		return nil
 	}
 	return answer.PageOf(resp, document)
+}
+
+// wantsTLS reports whether an answer is that of a server which speaks TLS on this
+// port, and got a request over plain HTTP.
+func wantsTLS(d *answer.Document) bool {
+	text := string(d.Content)
+	return strings.Contains(text, "HTTP request to an HTTPS server") || // Go
+		strings.Contains(text, "plain HTTP request was sent to HTTPS port") || // nginx
+		strings.Contains(text, "speaking plain HTTP to an SSL-enabled server port") // Apache
+}
+
+// isNotTLS reports whether such an answer came.
+func isNotTLS(err error) bool {
+	var failure *awshttp.ResponseError
+	if !errors.As(err, &failure) || failure.Response == nil || failure.Response.Response == nil {
+		return false
+	}
+	document, ok := failure.Response.Body.(*answer.Document)
+	return ok && failure.HTTPStatusCode() == http.StatusBadRequest && wantsTLS(document)
 }
 
 // onlyFromProxies reports whether stores do not answer with a status, or not

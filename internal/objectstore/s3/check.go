@@ -154,7 +154,7 @@ func (c *checker) bucket(ctx context.Context) (string, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	if _, _, err := l.list(ctx, query{c.settings.bucket, prefix, "/"}); err != nil {
+	if _, _, err := l.list(ctx, query{bucket: c.settings.bucket, prefix: prefix, delimiter: "/"}); err != nil {
 		return "", l.explain("error listing bucket "+c.settings.bucket, err)
 	}
 	return c.settings.bucket + " can be listed", nil

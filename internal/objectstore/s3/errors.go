@@ -2,6 +2,7 @@ package s3
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -238,8 +239,9 @@ func (l *location) explained(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, known)
 	}
 	f := &fault.Error{What: what, Err: awsaccess.Plain(err)}
-	defer func() { f.Fix = cmp.Or(f.Fix, l.fix(f.Code, err)) }()
+	defer func() { f.Fix = cmp.Or(f.Fix, l.fix(f.Code, err), l.settings.names().Fix(f.Code)) }()
 	page := pageOf(err)
+	var undecodable *smithy.DeserializationError
 	switch api := awsaccess.Answer(err); {
 	case errors.Is(err, fs.ErrNotExist):
 		f.Code, f.Err = CodeNoSuchKey, answer.Absent(f.Err)
@@ -249,10 +251,14 @@ func (l *location) explained(what string, err error) error {
 		f.Code = CodeChanged
 	case errors.Is(err, transfer.ErrTooLarge):
 		f.Code = CodeTooLarge
+	case isNotTLS(err):
+		f.Code, f.Err = endpoint.CodeNotTLS, errors.New("the server expects TLS on this port, and got a request over plain HTTP")
 	case isFalse(err):
 		f.Code = CodeFalseAnswer
-	case errors.Is(err, errNoUploadID):
-		f.Code = CodeFalseAnswer
+	case api == nil && errors.As(err, &undecodable):
+		f.Code, f.Err = CodeFalseAnswer, fmt.Errorf("the answer cannot be read: %w", undecodable.Err)
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Code, f.Err = endpoint.CodeUnreachable, fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	case api != nil:
 		f.Code = l.classify(err, api)
 	default:
@@ -274,7 +280,7 @@ func (l *location) unreached(what string, err error) error {
 // isFalse reports whether the server broke a rule with its answer.
 func isFalse(err error) bool {
 	for _, rule := range []error{
-		answer.ErrRangeUnknown, answer.ErrRangeWrong, answer.ErrLengthUnknown, answer.ErrEncoded, errNoETag, errNoProgress, errOtherList,
+		answer.ErrRangeUnknown, answer.ErrRangeWrong, answer.ErrLengthUnknown, answer.ErrEncoded, errNoETag, errNoUploadID, errNotDeleted, errNoProgress, errOtherList,
 	} {
 		if errors.Is(err, rule) {
 			return true

@@ -1,10 +1,13 @@
 package s3
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
@@ -55,8 +58,8 @@ func (l *location) fix(code fault.Code, err error) string {
 	case CodeUnsupported.ID:
 		return l.leaveOut()
 	case endpoint.CodeBusy.ID:
-		if status := awsaccess.Status(err); l.sumsUploads() && (status == http.StatusInternalServerError || status == 0) {
-			return set.names().Busy + `; if only uploads fail, set checksumAlgorithm to "" in the config of the location, as some stores fail over checksum headers`
+		if l.sumsUploads() && awsaccess.Status(err) == http.StatusInternalServerError && isUpload(err) {
+			return set.names().Busy + `; if uploads fail and other requests do not, set checksumAlgorithm to "" in the config of the location, as some stores fail over checksum headers`
 		}
 		return set.names().Busy
 	case CodeNotStore.ID, CodeFalseAnswer.ID:
@@ -65,6 +68,19 @@ func (l *location) fix(code fault.Code, err error) string {
 		}
 	}
 	return ""
+}
+
+// isUpload reports whether a request failed that stores something.
+func isUpload(err error) bool {
+	var operation *smithy.OperationError
+	if !errors.As(err, &operation) {
+		return false
+	}
+	switch operation.Operation() {
+	case "PutObject", "CreateMultipartUpload", "UploadPart":
+		return true
+	}
+	return false
 }
 
 // correctRegion is the fix for requests to, or signed for, another region than the

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,7 +184,6 @@ func TestPagesOfProxies(t *testing.T) {
 		{502, "<html><h1>502 Bad Gateway</h1></html>", []string{"Server", "haproxy"}, "look after the store behind this proxy"},
 		{404, "default backend - 404", nil, "correct s3Url"},
 		{403, "<html>blocked by the firewall</html>", nil, "correct s3Url"},
-		{400, "Client sent an HTTP request to an HTTPS server.\n", nil, "correct s3Url"},
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			m := newMemory()
@@ -196,6 +197,84 @@ func TestPagesOfProxies(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
+		})
+	}
+}
+
+// A request over plain HTTP to a port that speaks TLS is told so at once, whatever
+// way the server has to say it.
+func TestPlainHTTPWhereTLSIsSpoken(t *testing.T) {
+	for _, text := range []string{
+		"Client sent an HTTP request to an HTTPS server.\n", "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>",
+	} {
+		m := newMemory()
+		m.before = func(r *http.Request) *http.Response { return respond(r, http.StatusBadRequest, text) }
+		_, err := m.store(awsaccess.MaxAttempts).ListObjects(t.Context(), sdk.ListObjectsInput{Bucket: memoryBucket})
+		if !errors.Is(err, endpoint.CodeNotTLS) || !strings.Contains(err.Error(), "correct the scheme or the port of s3Url") || m.count("GET", "") != 1 {
+			t.Errorf("%v, after %d requests", err, m.count("GET", ""))
+		}
+	}
+}
+
+// A location that fails does so within 15 s, whatever is wrong, with a code and a
+// fix: Velero validates one location after the other.
+func TestValidationEndsSoon(t *testing.T) {
+	stall := func(r *http.Request) (*http.Response, error) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	slowly := func(then error) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			case <-time.After(4 * time.Second):
+				return nil, then
+			}
+		}
+	}
+	static := func(status int, body string) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) { return respond(r, status, body), nil }
+	}
+	fails := func(err error) func(*http.Request) (*http.Response, error) {
+		return func(*http.Request) (*http.Response, error) { return nil, err }
+	}
+	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for name, c := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		code   fault.Code
+	}{
+		"no answer":                 {stall, endpoint.CodeUnreachable},
+		"a dropped packet":          {slowly(&net.OpError{Op: "dial", Err: syscall.ETIMEDOUT}), endpoint.CodeUnreachable},
+		"slow DNS":                  {slowly(&net.DNSError{Err: "server misbehaving", Name: "store", IsTimeout: true}), endpoint.CodeUnresolvable},
+		"refused":                   {fails(dial), endpoint.CodeRefused},
+		"reset":                     {fails(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), endpoint.CodeUnreachable},
+		"503":                       {static(503, "<Error><Code>SlowDown</Code></Error>"), endpoint.CodeBusy},
+		"500":                       {static(500, "<Error><Code>InternalError</Code></Error>"), endpoint.CodeBusy},
+		"500 without a body":        {static(500, ""), endpoint.CodeBusy},
+		"429":                       {static(429, "<Error><Code>TooManyRequests</Code></Error>"), endpoint.CodeBusy},
+		"a route without a pod":     {static(503, "<html><h1>Application is not available</h1></html>"), CodeNotStore},
+		"a web console":             {static(200, "<!DOCTYPE html><title>MinIO Console</title>"), CodeNotStore},
+		"JSON":                      {static(200, `{"version": 1}`), CodeNotStore},
+		"an empty answer":           {static(200, ""), CodeNotStore},
+		"a cut answer":              {static(200, "<ListBucketResult><Contents>"), CodeFalseAnswer},
+		"no permission":             {static(403, "<Error><Code>AccessDenied</Code></Error>"), CodeAccessDenied},
+		"unknown code":              {static(400, "<Error><Code>Odd</Code></Error>"), CodeRefused},
+		"a list that never goes on": {static(200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"), CodeFalseAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.after = func(r *http.Request, _ *http.Response) (*http.Response, error) { return c.answer(r) }
+				store := m.store(awsaccess.MaxAttempts)
+				start := time.Now()
+				_, err := store.ListCommonPrefixes(t.Context(), sdk.ListCommonPrefixesInput{Bucket: memoryBucket, Delimiter: "/"})
+				took := time.Since(start)
+				if took > 15*time.Second || !errors.Is(err, c.code) || !strings.Contains(err.Error(), "fix: ") {
+					t.Errorf("after %v: %v", took, err)
+				}
+				t.Logf("%v: %v", took.Round(time.Second/10), err)
+			})
 		})
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"iter"
 	"slices"
 	"strings"
-
-	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 )
 
 // ListCommonPrefixes implements sdk.ObjectStore.
@@ -21,11 +22,21 @@ func (s *Store) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonPrefixe
 	if err != nil {
 		return sdk.ListCommonPrefixesResult{}, err
 	}
-	_, prefixes, err := l.list(ctx, query{in.Bucket, in.Prefix, in.Delimiter})
+	q := query{bucket: in.Bucket, prefix: in.Prefix, delimiter: in.Delimiter}
+	if l.isRoot(in.Prefix) {
+		q.pageTime = max(validationTime-time.Since(l.begun), rootListTime)
+	}
+	_, prefixes, err := l.list(ctx, q)
 	if err != nil {
 		return sdk.ListCommonPrefixesResult{}, l.explain("error listing common prefixes of "+in.Bucket+"/"+in.Prefix, err)
 	}
 	return sdk.ListCommonPrefixesResult{Prefixes: prefixes}, nil
+}
+
+// isRoot reports whether a prefix is the root of the location, "velero/" for the
+// prefix velero. Velero lists it to validate the location, and for nothing else.
+func (l *location) isRoot(prefix string) bool {
+	return strings.TrimSuffix(prefix, "/") == l.settings.prefix
 }
 
 // ListObjects implements sdk.ObjectStore. Keys are in descending order: servers
@@ -35,7 +46,7 @@ func (s *Store) ListObjects(ctx context.Context, in sdk.ListObjectsInput) (sdk.L
 	if err != nil {
 		return sdk.ListObjectsResult{}, err
 	}
-	keys, _, err := l.list(ctx, query{in.Bucket, in.Prefix, ""})
+	keys, _, err := l.list(ctx, query{bucket: in.Bucket, prefix: in.Prefix})
 	if err != nil {
 		return sdk.ListObjectsResult{}, l.explain("error listing objects of "+in.Bucket+"/"+in.Prefix, err)
 	}
@@ -53,7 +64,7 @@ func (s *Store) List(ctx context.Context, bucket, prefix string) iter.Seq2[Objec
 			yield(Object{}, err)
 			return
 		}
-		err = l.eachPage(ctx, query{bucket, prefix, ""}, func(p page) bool {
+		err = l.eachPage(ctx, query{bucket: bucket, prefix: prefix}, func(p page) bool {
 			for _, o := range p.objects {
 				if !yield(o, nil) {
 					return false
@@ -68,7 +79,11 @@ func (s *Store) List(ctx context.Context, bucket, prefix string) iter.Seq2[Objec
 }
 
 // query is what to list.
-type query struct{ bucket, prefix, delimiter string }
+type query struct {
+	bucket, prefix, delimiter string
+
+	pageTime time.Duration // for each page, all attempts together; 0 for no limit
+}
 
 // page is one answer to a query.
 type page struct {
@@ -121,7 +136,7 @@ func eachPage(ctx context.Context, q query, get func(context.Context, query, str
 	seen := map[string]bool{"": true}
 	var last page
 	for at, idle := "", 0; ; {
-		p, err := get(ctx, q, at)
+		p, err := getPage(ctx, q, at, get)
 		if err != nil {
 			return err
 		}
@@ -137,6 +152,15 @@ func eachPage(ctx context.Context, q query, get func(context.Context, query, str
 		seen[p.next] = true
 		at = p.next
 	}
+}
+
+func getPage(ctx context.Context, q query, at string, get func(context.Context, query, string) (page, error)) (page, error) {
+	if q.pageTime > 0 {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, q.pageTime)
+		defer cancel()
+	}
+	return get(ctx, q, at)
 }
 
 func (l *location) listV2(ctx context.Context, q query, token string) (page, error) {

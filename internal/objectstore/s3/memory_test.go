@@ -36,6 +36,8 @@ type memory struct {
 	// changes the answer.
 	before func(*http.Request) *http.Response
 	after  func(*http.Request, *http.Response) (*http.Response, error)
+	// failure may make an answer of before a broken connection.
+	failure func() error
 }
 
 const memoryBucket = "bucket"
@@ -89,6 +91,11 @@ func (m *memory) Do(r *http.Request) (*http.Response, error) {
 	m.requests = append(m.requests, r)
 	if m.before != nil {
 		if resp := m.before(r); resp != nil {
+			if m.failure != nil {
+				if err := m.failure(); err != nil {
+					return nil, err
+				}
+			}
 			return resp, nil
 		}
 	}

@@ -143,25 +143,28 @@ func (s *Store) DeleteObject(ctx context.Context, in sdk.DeleteObjectInput) (sdk
 	return sdk.DeleteObjectResult{}, l.explain("error deleting object "+in.Key, l.delete(ctx, in.Bucket, in.Key))
 }
 
-// delete deletes an object, or finds it gone. Some servers answer 404 for an
-// object that is not there, and not all with S3's code.
+// delete deletes an object, or finds it gone. S3 answers 204. Some servers answer
+// 404 for an object that is not there, and not all with S3's code, or 200; but so
+// does a proxy that does not know the store. Then a list shows what is true.
 func (l *location) delete(ctx context.Context, bucket, key string) error {
-	_, err := l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
-	if awsaccess.Status(err) != http.StatusNotFound {
-		return err
-	}
-	switch errorCode(err) {
-	case "NoSuchKey":
+	out, err := l.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+	switch {
+	case err == nil && headOf(out.ResultMetadata).Status == http.StatusNoContent, errorCode(err) == "NoSuchKey":
 		return nil
-	case "NoSuchBucket":
+	case err == nil:
+		err = errNotDeleted
+	case awsaccess.Status(err) != http.StatusNotFound, errorCode(err) == "NoSuchBucket":
 		return err
 	}
-	// It can also be the answer of a proxy that does not know the store.
 	if _, listErr := l.listed(ctx, bucket, key); errors.Is(listErr, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
+
+// errNotDeleted reports a deletion that was answered with success, after which the
+// object is in the list still, or there is no list.
+var errNotDeleted = errors.New("the server answered with success, but the object is still there")
 
 // maxSignedTime is the longest life of a signed URL.
 const maxSignedTime = 7 * 24 * time.Hour

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -74,6 +75,7 @@ func (s *Store) ConfigKeys() config.Keys { return configKeys() }
 type location struct {
 	fingerprint [sha256.Size]byte
 	log         *slog.Logger
+	begun       time.Time // when the Init began that made it
 
 	settings settings
 	region   string
@@ -100,6 +102,7 @@ func (s *Store) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, err
 }
 
 func (s *Store) initialize(ctx context.Context, configuration map[string]string) error {
+	start := time.Now()
 	s.init.Lock()
 	defer s.init.Unlock()
 	p, err := s.prepare(ctx, configuration)
@@ -113,13 +116,25 @@ func (s *Store) initialize(ctx context.Context, configuration map[string]string)
 	for _, warning := range p.settings.warnings {
 		s.log.Warn(warning)
 	}
+	ctx, cancel := context.WithTimeout(ctx, initTime)
+	defer cancel()
 	l, err := s.connect(ctx, p, previous)
 	if err != nil {
 		return err
 	}
+	l.begun = start
 	s.current.Store(l)
 	return nil
 }
+
+// Velero validates its locations one after the other, each by an Init and a list
+// of the location's root, so a location that fails must do so soon. The patience
+// of many attempts is for transfers.
+const (
+	initTime       = 8 * time.Second  // for what Init asks the network
+	validationTime = 14 * time.Second // for Init and the list of the root
+	rootListTime   = 6 * time.Second  // that the list of the root has in any case
+)
 
 // prepared is a configuration with the local files that belong to it.
 type prepared struct {
