@@ -116,7 +116,7 @@ func isAboutImage(err error) bool {
 	if !errors.As(err, &coded) {
 		return !endpoint.IsNetwork(err)
 	}
-	for _, code := range []fault.Code{registry.CodeUnsupported, registry.CodeFailed, registry.CodeRefused} {
+	for _, code := range []fault.Code{registry.CodeDamaged, registry.CodeUnsupported, registry.CodeFailed, registry.CodeRefused} {
 		if errors.Is(err, code) {
 			return true
 		}
