@@ -80,7 +80,11 @@ func (c *Cluster) Get(ctx context.Context, resource schema.GroupVersionResource,
 	if err != nil {
 		return nil, err
 	}
-	object, err := client.Get(ctx, name, metav1.GetOptions{})
+	var object *unstructured.Unstructured
+	err = reading(ctx, func() (err error) {
+		object, err = client.Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -110,7 +114,11 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 		options.Limit = s.Limit
 	}
 	for {
-		page, err := client.List(ctx, options)
+		var page *unstructured.UnstructuredList
+		err := reading(ctx, func() (err error) {
+			page, err = client.List(ctx, options)
+			return err
+		})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -184,7 +192,11 @@ func (c *Cluster) read(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	body, err := connection.plain.Get().AbsPath(path).DoRaw(ctx)
+	var body []byte
+	err = reading(ctx, func() (err error) {
+		body, err = connection.plain.Get().AbsPath(path).DoRaw(ctx)
+		return err
+	})
 	if err == nil {
 		err = json.Unmarshal(body, into)
 	}

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -144,6 +146,49 @@ func TestVersions(t *testing.T) {
 		v, err := c.Version(t.Context())
 		if want == "" && !errors.Is(err, kube.CodeFailed) || want != "" && (err != nil || v.String() != want) {
 			t.Errorf("%s: %v, %v", answer, v, err)
+		}
+	}
+}
+
+// A request that only reads is made again while the API server fails; a refusal
+// is an answer at once.
+func TestFailuresThatPass(t *testing.T) { synctest.Test(t, testFailuresThatPass) }
+
+func testFailuresThatPass(t *testing.T) {
+	answer := func(r *http.Request, status int, body string) *http.Response {
+		return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Content-Type": {"application/json"}}, Body: readCloser{strings.NewReader(body)}}
+	}
+	for _, c := range []struct {
+		what     string
+		first    func(*http.Request) (*http.Response, error)
+		requests int
+		fails    bool
+	}{
+		{"500", func(r *http.Request) (*http.Response, error) { return answer(r, 500, "{}"), nil }, 2, false},
+		{"503", func(r *http.Request) (*http.Response, error) { return answer(r, 503, "no endpoints"), nil }, 2, false},
+		{"429", func(r *http.Request) (*http.Response, error) { return answer(r, 429, "{}"), nil }, 2, false},
+		{"connection", func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }, 2, false},
+		{"403", func(r *http.Request) (*http.Response, error) { return answer(r, 403, "{}"), nil }, 1, true},
+	} {
+		for what, read := range map[string]func(*kube.Cluster) error{
+			"version": func(k *kube.Cluster) error { _, err := k.Version(t.Context()); return err },
+			"get":     func(k *kube.Cluster) error { _, err := k.Get(t.Context(), configMaps, "x", "a"); return err },
+			"list": func(k *kube.Cluster) error {
+				return k.Each(t.Context(), configMaps, "x", kube.Selection{}, func(*unstructured.Unstructured) {})
+			},
+		} {
+			requests := 0
+			cluster := kube.New(func() (*rest.Config, error) {
+				return &rest.Config{Host: "http://cluster", Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					if requests++; requests == 1 {
+						return c.first(r)
+					}
+					return answer(r, http.StatusOK, `{"major": "1", "minor": "31", "kind": "List", "apiVersion": "v1", "metadata": {"name": "a"}, "items": []}`), nil
+				})}, nil
+			})
+			if err := read(cluster); (err != nil) != c.fails || requests != c.requests {
+				t.Errorf("%s, %s: %v after %d requests", c.what, what, err, requests)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -11,7 +12,9 @@ import (
 const (
 	// Fresh is how long a value is used before it is looked up again.
 	Fresh = 5 * time.Minute
-	// FailureFresh is how long a failed look-up is answered with its error, so
+	// Usable is how long the last value serves while it cannot be looked up again.
+	Usable = time.Hour
+	// FailureFresh is how long a refused look-up is answered with its error, so
 	// that not every one of thousands of items tries once more.
 	FailureFresh = 10 * time.Second
 	// WholeTask is longer than any backup or restore takes.
@@ -20,6 +23,10 @@ const (
 
 // Memo looks each key up once for all who ask for it, at the same time or
 // later. Its zero value is ready for use. Methods are safe for concurrent use.
+//
+// Only an answer is kept as an error: a look-up that fails since the API server
+// is down or overloaded (IsTransient) is made again by the next caller, and the
+// last value serves meanwhile, if there is one.
 //
 // Keys begin with the UID of a backup or restore, so that one does not see what
 // another has found. Old values are dropped as new ones come in.
@@ -32,15 +39,19 @@ type Memo[T any] struct {
 }
 
 type entry[T any] struct {
-	done    chan struct{} // closed when the fields below are set
+	last *entry[T]     // holds the last value while this entry is filled, or nil
+	done chan struct{} // closed when the fields below are set
+
 	value   T
 	err     error
-	expires time.Time
+	loaded  time.Time
+	expires time.Time // zero: there is nothing for other callers
 }
 
 // Get returns the value of a key. load is called when there is none that is
 // fresh, by one caller at a time; its error is given to all who wait for it. If
-// load ends because its caller is gone, the next one tries again.
+// load ends because its caller is gone, or with a transient error, the next one
+// tries again.
 func (m *Memo[T]) Get(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
 	for {
 		e, mine := m.claim(key)
@@ -65,11 +76,12 @@ func (m *Memo[T]) claim(key string) (e *entry[T], mine bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	if e, ok := m.entries[key]; ok && !e.stale(now) {
-		return e, false
+	old, ok := m.entries[key]
+	if ok && !old.stale(now) {
+		return old, false
 	}
 	for other, e := range m.entries {
-		if e.stale(now) {
+		if e.stale(now) && !e.usable(now) {
 			delete(m.entries, other)
 		}
 	}
@@ -77,26 +89,40 @@ func (m *Memo[T]) claim(key string) (e *entry[T], mine bool) {
 		m.entries = map[string]*entry[T]{}
 	}
 	e = &entry[T]{done: make(chan struct{})}
+	if ok && old.usable(now) {
+		e.last = old
+	}
 	m.entries[key] = e
 	return e, true
 }
 
-// fill loads the value of an entry. An entry that has no value for others, as
-// the caller is gone or load has panicked, expires at the zero time.
+// fill loads the value of an entry. An entry that has nothing for other callers,
+// as the caller is gone, load has panicked or the error is transient, expires at
+// the zero time. The last value then takes its place.
 func (m *Memo[T]) fill(ctx context.Context, key string, e *entry[T], load func(context.Context) (T, error)) {
 	defer func() {
 		if e.expires.IsZero() {
 			m.mu.Lock()
 			delete(m.entries, key)
+			if e.last != nil {
+				m.entries[key] = e.last
+			}
 			m.mu.Unlock()
 		}
+		e.last = nil
 		close(e.done)
 	}()
 	e.value, e.err = load(ctx)
+	e.loaded = time.Now()
 	switch {
 	case e.err == nil:
-		e.expires = time.Now().Add(cmp.Or(m.Lifetime, Fresh))
-	case ctx.Err() == nil:
+		e.expires = e.loaded.Add(cmp.Or(m.Lifetime, Fresh))
+	case ctx.Err() != nil:
+	case !IsTransient(e.err):
+		e.expires = e.loaded.Add(FailureFresh)
+	case e.last != nil:
+		slog.Warn("the cluster cannot be asked, and what it answered before is used", "error", e.err)
+		e.value, e.err, e.loaded = e.last.value, nil, e.last.loaded
 		e.expires = time.Now().Add(FailureFresh)
 	}
 }
@@ -106,6 +132,17 @@ func (e *entry[T]) stale(now time.Time) bool {
 	select {
 	case <-e.done:
 		return !now.Before(e.expires)
+	default:
+		return false
+	}
+}
+
+// usable reports whether the entry has a value that may serve while it cannot be
+// looked up again.
+func (e *entry[T]) usable(now time.Time) bool {
+	select {
+	case <-e.done:
+		return e.err == nil && now.Before(e.loaded.Add(Usable))
 	default:
 		return false
 	}

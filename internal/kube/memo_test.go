@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // counter is a look-up that counts how often it is made.
@@ -123,6 +124,40 @@ func TestMemoOfLostLookup(t *testing.T) {
 		}()
 		if got, err := memo.Get(t.Context(), "b", lookup.load); got != 2 || err != nil {
 			t.Errorf("after a panic: %d, %v", got, err)
+		}
+	})
+}
+
+// A look-up that fails for a moment is made again by the next caller, and an
+// answer that is there serves meanwhile. Only a refusal is kept.
+func TestMemoOfTransientFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := apierrors.NewInternalError(errors.New("etcdserver: leader changed"))
+		memo, lookup := kube.Memo[int32]{}, counter{err: down}
+		if _, err := memo.Get(t.Context(), "a", lookup.load); !errors.Is(err, down) {
+			t.Errorf("error %v", err)
+		}
+		lookup.err = nil
+		if got, err := memo.Get(t.Context(), "a", lookup.load); got != 2 || err != nil {
+			t.Errorf("after the failure: %d, %v", got, err)
+		}
+		lookup.err = down
+		time.Sleep(kube.Fresh)
+		for range 3 { // one look-up for all of them
+			if got, err := memo.Get(t.Context(), "a", lookup.load); got != 2 || err != nil {
+				t.Errorf("while it fails: %d, %v", got, err)
+			}
+		}
+		if n := lookup.n.Load(); n != 3 {
+			t.Errorf("%d look-ups", n)
+		}
+		time.Sleep(kube.Usable)
+		if _, err := memo.Get(t.Context(), "a", lookup.load); !errors.Is(err, down) {
+			t.Errorf("with a value that is too old: %v", err)
+		}
+		lookup.err = nil
+		if got, err := memo.Get(t.Context(), "a", lookup.load); got != 5 || err != nil {
+			t.Errorf("at last: %d, %v", got, err)
 		}
 	})
 }
