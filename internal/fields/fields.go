@@ -167,12 +167,21 @@ func StringMap(in Map) map[string]string {
 
 // Owner returns the name of the first owner of that kind.
 func Owner(item *unstructured.Unstructured, kind string) (name string, ok bool) {
-	for reference := range Each(ListAt(item.Object, "metadata", "ownerReferences")) {
-		if TextAt(reference, "kind") == kind {
-			return TextAt(reference, "name"), true
-		}
+	for name := range Owners(item, kind) {
+		return name, true
 	}
 	return "", false
+}
+
+// Owners yields the names of the owners of that kind.
+func Owners(item *unstructured.Unstructured, kind string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for reference := range Each(ListAt(item.Object, "metadata", "ownerReferences")) {
+			if TextAt(reference, "kind") == kind && !yield(TextAt(reference, "name")) {
+				return
+			}
+		}
+	}
 }
 
 // Describe names an item in logs and errors.

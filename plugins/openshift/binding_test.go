@@ -38,6 +38,9 @@ func TestClusterRoleBinding(t *testing.T) {
 		{what: "mapped", restore: pairs,
 			item: `{kind: ClusterRoleBinding, metadata: {name: a}, subjects: [{kind: ServiceAccount, name: x, namespace: shop}], userNames: ["system:serviceaccount:shop:x"]}`,
 			want: `{kind: ClusterRoleBinding, metadata: {name: a}, subjects: [{kind: ServiceAccount, name: x, namespace: copy}], userNames: ["system:serviceaccount:copy:x"]}`},
+		{what: "of OpenShift", restore: pairs,
+			item: `{kind: ClusterRoleBinding, metadata: {name: a}, roleRef: {name: r, namespace: shop}, subjects: [{name: "system:serviceaccounts:shop"}, {name: "system:serviceaccount:shop:x"}, {name: shop}]}`,
+			want: `{kind: ClusterRoleBinding, metadata: {name: a}, roleRef: {name: r, namespace: copy}, subjects: [{name: "system:serviceaccounts:copy"}, {name: "system:serviceaccount:copy:x"}, {name: shop}]}`},
 		{what: "odd subjects", restore: pairs, item: `{kind: ClusterRoleBinding, subjects: [1, null, {kind: Group, name: 7}], groupNames: {a: b}, userNames: [null]}`},
 	})
 }

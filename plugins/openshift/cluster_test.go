@@ -153,6 +153,7 @@ func TestCluster(t *testing.T) {
 	t.Run("registry host", testRegistryHost)
 	t.Run("pull secrets", testPullSecrets)
 	t.Run("pull secrets never come", testPullSecretsNeverCome)
+	t.Run("pull secrets are awaited once", testPullSecretsAreAwaitedOnce)
 	t.Run("no registry", testNoRegistry)
 	t.Run("constraints", testConstraints)
 	t.Run("constraint without users", testConstraintWarning)
@@ -271,14 +272,21 @@ func testDeploymentConfigFacts(t *testing.T) {
 	for app, want := range map[string]string{
 		"plain": `oadp.openshift.io/has-pod-restore-hooks: "false", oadp.openshift.io/pods-have-volumes: "false", oadp.openshift.io/pod-labels: "a=b,app=plain"`,
 		"full":  `oadp.openshift.io/has-pod-restore-hooks: "true", oadp.openshift.io/pods-have-volumes: "true", oadp.openshift.io/pod-labels: "app=full"`,
-		"none":  `oadp.openshift.io/has-pod-restore-hooks: "false", oadp.openshift.io/pods-have-volumes: "false"`,
+		"none":  `oadp.openshift.io/has-pod-restore-hooks: "false", oadp.openshift.io/pods-have-volumes: "false", oadp.openshift.io/pod-labels: ""`,
 	} {
 		item := in("{kind: DeploymentConfig, metadata: {name: a, namespace: NS}, spec: {selector: {app: " + app + "}}}")
 		got, _, err := backUp(t, s.actions, "08-deploymentconfig-backup", item, in("{metadata: {uid: NS}}"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fieldstest.Equal(t, app, got, fieldstest.Object(t, strings.Replace(item, "}, spec", `, annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", `+want+"}}, spec", 1)))
+		noted := fieldstest.Object(t, strings.Replace(item, "}, spec", `, annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", `+want+"}}, spec", 1))
+		fieldstest.Equal(t, app, got, noted)
+		// What an earlier backup has noted is replaced, also by nothing.
+		old := strings.Replace(item, "}, spec", `, annotations: {oadp.openshift.io/pod-labels: app=old, oadp.openshift.io/pods-have-volumes: "true", oadp.openshift.io/has-pod-restore-hooks: "true"}}, spec`, 1)
+		if got, _, err = backUp(t, s.actions, "08-deploymentconfig-backup", old, in("{metadata: {uid: NS}}")); err != nil {
+			t.Fatal(err)
+		}
+		fieldstest.Equal(t, app+", backed up before", got, noted)
 	}
 	if sent := s.requests.take(); len(sent) != 1 {
 		t.Errorf("three deployment configs took the requests %v", sent)
@@ -295,6 +303,8 @@ func testOwners(t *testing.T) {
 {apiVersion: apps.openshift.io/v1, kind: DeploymentConfig, metadata: {name: running, namespace: NS}, spec: {paused: false}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: app-1-build, namespace: NS, annotations: {openshift.io/build.name: app-1}}, spec: {containers: [{name: a, image: a}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: empty-build, namespace: NS, annotations: {openshift.io/build.name: ""}}, spec: {containers: [{name: a, image: a}]}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: web-build, namespace: NS}, spec: {containers: [{name: a, image: a}]}}`))
 	backup := in("{metadata: {uid: NS}}")
@@ -313,6 +323,8 @@ func testOwners(t *testing.T) {
 		{"app-1-settings", "app-1-build", "", ""},
 		{"web-ca", "web-build", "", ""},
 		{"web-ca", "gone", "", ""},
+		{"web-ca", "web-build}, {kind: Pod, name: app-1-build", "", "true"},
+		{"empty-ca", "empty-build", "", ""},
 	} {
 		item := in(fmt.Sprintf("{kind: ConfigMap, metadata: {name: %s, namespace: NS, annotations: {%s}, ownerReferences: [{kind: Pod, name: %s}]}}", c.name, c.annotations, c.pod))
 		got, _, err := backUp(t, s.actions, "25-configmap-backup", item, backup)
@@ -356,6 +368,19 @@ func testMovedVolume(t *testing.T) {
 		}
 		if changes := slices.ContainsFunc(s.requests.take(), func(r string) bool { return !strings.HasPrefix(r, "GET") }); changes != (c.original != "") {
 			t.Errorf("%s: the volume in the cluster was changed: %t", c.what, changes)
+		}
+	}
+	// The item may be older than the volume, which another backup has changed since.
+	for _, c := range []struct{ what, listed, live string }{{"listed-before", "Delete", "Retain"}, {"listed-after", "Retain", "Delete"}} {
+		live := s.create(volume(c.what, c.live, "move"))[0]
+		item, _, err := backUp(t, s.actions, "03-pv-backup", volume(c.what, c.listed, "move"), migration)
+		if err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		for where, o := range map[string]*unstructured.Unstructured{"backup": item, "cluster": s.get(live)} {
+			if got := fields.TextAt(o.Object, "spec", "persistentVolumeReclaimPolicy"); got != "Retain" || fields.Annotation(o, api.OriginalPolicyKey) != "Delete" {
+				t.Errorf("%s, in the %s: policy %s, was %s", c.what, where, got, fields.Annotation(o, api.OriginalPolicyKey))
+			}
 		}
 	}
 	if _, _, err := backUp(t, s.actions, "03-pv-backup", volume("gone", "Delete", "move"), migration); err == nil || !strings.Contains(err.Error(), "gone") {

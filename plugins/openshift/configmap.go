@@ -21,8 +21,8 @@ import (
 // backupConfigMap marks the config maps of builds.
 func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	name := item.GetName()
-	pod, owned := fields.Owner(item, "Pod")
-	if !owned || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || fields.HasAnnotation(item, api.SkipBuildConfigMapKey) {
+	owners := slices.Collect(fields.Owners(item, "Pod"))
+	if len(owners) == 0 || !strings.HasSuffix(name, "ca") && !strings.HasSuffix(name, "sys-config") || fields.HasAnnotation(item, api.SkipBuildConfigMapKey) {
 		return sdk.BackupResult{}, nil
 	}
 	t, err := velero.BackupOf(b)
@@ -33,7 +33,7 @@ func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstru
 	if err != nil {
 		slog.Warn("the owner of a config map cannot be read and counts as no build", "item", fields.Describe(item), "error", err)
 	}
-	if slices.ContainsFunc(all, func(p podFacts) bool { return p.name == pod && p.build }) {
+	if slices.ContainsFunc(all, func(p podFacts) bool { return p.build && slices.Contains(owners, p.name) }) {
 		fields.Annotate(item, api.SkipBuildConfigMapKey, "true")
 	}
 	return sdk.BackupResult{}, nil
@@ -49,17 +49,18 @@ func (a *actions) restoreConfigMap(_ context.Context, in sdk.RestoreInput) (sdk.
 	return sdk.RestoreResult{Skip: marked}, nil
 }
 
+// buildConfigMaps is what the names of the config maps of a build end in.
+var buildConfigMaps = []string{"-ca", "-global-ca", "-sys-config"}
+
 // ofBuild reports whether a config map has the name and the owner of one that a
 // build was given.
 func ofBuild(configMap *unstructured.Unstructured) bool {
-	pod, _ := fields.Owner(configMap, "Pod")
-	build, ok := strings.CutSuffix(pod, "-build")
-	if !ok || build == "" {
-		return false
-	}
-	switch strings.TrimPrefix(configMap.GetName(), build) {
-	case "-ca", "-global-ca", "-sys-config":
-		return strings.HasPrefix(configMap.GetName(), build)
+	for pod := range fields.Owners(configMap, "Pod") {
+		build, ok := strings.CutSuffix(pod, "-build")
+		suffix, named := strings.CutPrefix(configMap.GetName(), build)
+		if ok && named && build != "" && slices.Contains(buildConfigMaps, suffix) {
+			return true
+		}
 	}
 	return false
 }

@@ -26,12 +26,13 @@ func (a *actions) backupDeploymentConfig(ctx context.Context, item *unstructured
 	}
 	selector := labels.SelectorFromSet(fields.StringMap(fields.MapAt(item.Object, "spec", "selector")))
 	var hooks, volumes bool
+	podLabels := "" // of the first pod
 	for _, pod := range all {
 		if selector.Empty() || !selector.Matches(pod.labels) {
 			continue
 		}
-		if !fields.HasAnnotation(item, api.PodLabelsKey) {
-			fields.Annotate(item, api.PodLabelsKey, pod.labels.String())
+		if podLabels == "" {
+			podLabels = pod.labels.String()
 		}
 		hooks = hooks || pod.hooks
 		volumes = volumes || pod.volumes
@@ -39,6 +40,7 @@ func (a *actions) backupDeploymentConfig(ctx context.Context, item *unstructured
 	fields.Annotate(item, api.PodFixKey, "true")
 	fields.Annotate(item, api.PodsHaveHooksKey, strconv.FormatBool(hooks))
 	fields.Annotate(item, api.PodsHaveVolumesKey, strconv.FormatBool(volumes))
+	fields.Annotate(item, api.PodLabelsKey, podLabels)
 	return sdk.BackupResult{}, nil
 }
 

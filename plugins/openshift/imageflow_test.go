@@ -25,6 +25,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 )
 
@@ -34,6 +35,10 @@ func TestImages(t *testing.T) {
 	t.Run("round trip", testRoundTrip)
 	t.Run("pruned history", testPrunedHistory)
 	t.Run("present streams", testPresentStreams)
+	t.Run("deleted while the backup runs", testDeletedMeanwhile)
+	t.Run("interrupted restore", testInterruptedRestore)
+	t.Run("lost storage of the registry", testLostStorage)
+	t.Run("tags that follow others", testUpdatedReferences)
 	t.Run("schema 1", testSchema1)
 	t.Run("migration", testMigration)
 	t.Run("workers", testImageWorkers)
@@ -238,6 +243,99 @@ func testPresentStreams(t *testing.T) {
 	if updated := s.stream(s.namespace, "app"); history(updated, "v1")[0] != one {
 		t.Errorf("updated: %v", history(updated, "v1"))
 	}
+}
+
+// A stream or tag that is deleted while the backup runs is left out with a
+// warning.
+func testDeletedMeanwhile(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	s.push("app:v1", s.image(1))
+	reference := s.registry.Host + "/" + s.namespace + "/app@" + digestOf("b").String()
+	add := func(stream *unstructured.Unstructured) {
+		spec := fields.Child(stream.Object, "spec")
+		spec["tags"] = append(fields.ListAt(spec, "tags"), fields.Map{"name": "v9"})
+		status := fields.MapAt(stream.Object, "status")
+		status["tags"] = append(fields.ListAt(status, "tags"),
+			fields.Map{"tag": "v9", "items": []any{fields.Map{"image": digestOf("b").String(), "dockerImageReference": reference}}})
+	}
+	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
+	log := logLines(t)
+	tagged := s.stream(s.namespace, "app")
+	add(tagged)
+	_, err := backup.Backup(t.Context(), tagged, sdk.NewBackup(fieldstest.JSON(t, s.backup("tag"))))
+	s.must(err)
+	if summary, _ := imagecopy.ReadSummary(tagged); summary.Images != 1 || strings.Contains(fieldstest.YAML(t, tagged), "v9") || history(tagged, "v1") == nil {
+		t.Errorf("the backup without the tag: %v", tagged.Object)
+	}
+	gone := s.stream(s.namespace, "app")
+	add(gone)
+	gone.SetName("gone")
+	fields.MapAt(gone.Object, "status")["tags"] = fields.ListAt(gone.Object, "status", "tags")[1:]
+	_, err = backup.Backup(t.Context(), gone, sdk.NewBackup(fieldstest.JSON(t, s.backup("stream"))))
+	s.must(err)
+	if text := log(); strings.Count(text, "deleted while the backup ran") != 2 || strings.Count(text, "streamIsDeleted=true") != 1 {
+		t.Errorf("the log says\n%s", text)
+	}
+}
+
+// A restore that is repeated after an interruption goes on where it was: a tag
+// that has the first images of its history gets the others.
+func testInterruptedRestore(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	first, second := s.image(1), s.image(2)
+	old, current := s.push("app:v1", first), s.push("app:v1", second)
+	item, err := s.backUpStream("app", s.backup("b"))
+	s.must(err)
+	target, namespace := s.otherRegistry(), s.namespace
+	s.registry, s.namespace = target, s.cluster.NewNamespace(t)
+	s.push("app:v1", first) // what the interrupted restore has pushed
+	_, err = s.restoreStream(item, target, s.restore("again", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", namespace, s.namespace)))
+	s.must(err)
+	if got := history(s.stream(s.namespace, "app"), "v1"); !slices.Equal(got, []string{current, old}) {
+		t.Errorf("the tag has %v, want %s before %s", got, current, old)
+	}
+}
+
+// A stream may be there while the storage of the registry was lost: a tag that
+// stands for the right image is no reason to leave the image out.
+func testLostStorage(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	image := s.push("app:v1", s.image(1))
+	item, err := s.backUpStream("app", s.backup("b"))
+	s.must(err)
+	target := s.otherRegistry() // which is empty, while the cluster has the stream
+	for restore, policy := range map[string]string{"keep": "", "update": ", existingResourcePolicy: update"} {
+		_, err = s.restoreStream(item, target, s.restore(restore, "b", policy))
+		s.must(err)
+		if _, err := s.pull(target, s.namespace+"/app", image); err != nil {
+			t.Errorf("%s: the image of a tag that was there: %v", restore, err)
+		}
+		if got := history(s.stream(s.namespace, "app"), "v1"); len(got) != 1 || got[0] != image {
+			t.Errorf("%s: history %v", restore, got)
+		}
+		target = s.otherRegistry()
+	}
+}
+
+// With the policy to update, tags that follow others follow again what they did.
+func testUpdatedReferences(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	s.fill()
+	item, err := s.backUpStream("app", s.backup("b"))
+	s.must(err)
+	change := func(tags string) {
+		t.Helper()
+		_, err := s.cluster.Dynamic.Resource(api.ImageStreams).Namespace(s.namespace).Patch(t.Context(), "app", types.MergePatchType,
+			fieldstest.JSON(t, "spec: {tags: ["+tags+"]}"), metav1.PatchOptions{})
+		s.must(err)
+	}
+	change("{name: v1}, {name: ext, from: {kind: DockerImage, name: quay.io/other}}, {name: mine, from: {kind: DockerImage, name: quay.io/mine}}")
+	_, err = s.restoreStream(item, s.registry, s.restore("update", "b", ", existingResourcePolicy: update"))
+	s.must(err)
+	want := fieldstest.Object(t, `{kind: any, tags: [{name: v1}, {name: ext, from: {kind: DockerImage, name: quay.io/x/y:1}},
+{name: mine, from: {kind: DockerImage, name: quay.io/mine}}, {name: stable, from: {kind: ImageStreamTag, name: "app:v1"}}]}`)
+	got := &unstructured.Unstructured{Object: fields.Map{"kind": "any", "tags": fields.ListAt(s.stream(s.namespace, "app").Object, "spec", "tags")}}
+	fieldstest.Equal(t, "tags", got, want)
 }
 
 // An image of schema 1 gets another digest, which the stream and the workloads

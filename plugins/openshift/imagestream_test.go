@@ -165,7 +165,7 @@ kind: ImageStreamList
 items:
 - {metadata: {name: app}, spec: {tags: [{name: latest, from: {kind: ImageStreamTag, name: "app:v1"}}, {name: later}]},
    status: {tags: [{tag: latest, items: [{image: "sha256:aa"}]}, {tag: v1, items: [{image: "sha256:aa"}, {image: "sha256:00"}]}]}}
-- {metadata: {name: base}, spec: {tags: [{name: v2, from: {kind: DockerImage, name: quay.io/x}}]}, status: {tags: [{tag: v2, items: [{image: "sha256:bb"}]}]}}
+- {metadata: {name: base}, spec: {tags: [{name: v2, from: {kind: DockerImage, name: quay.io/x}}]}, status: {tags: [{tag: v2, items: [{image: "sha256:bb"}]}, {tag: v3, items: []}]}}
 `
 
 func TestImageStreamTagBackup(t *testing.T) {
@@ -179,7 +179,8 @@ func TestImageStreamTagBackup(t *testing.T) {
 	for _, c := range []struct{ what, from, related string }{
 		{"tag", "kind: ImageStreamTag, name: 'app:v1'", "app:v1"},
 		{"tag with its namespace", "kind: ImageStreamTag, name: 'base:v2', namespace: shop", "base:v2"},
-		{"tag without an image", "kind: ImageStreamTag, name: 'app:later'", "app:later"},
+		{"tag without an image", "kind: ImageStreamTag, name: 'app:later'", ""},
+		{"tag with an empty history", "kind: ImageStreamTag, name: 'base:v3'", ""},
 		{"no such tag", "kind: ImageStreamTag, name: 'app:v9'", ""},
 		{"no such stream", "kind: ImageStreamTag, name: 'gone:v1'", ""},
 		{"another namespace", "kind: ImageStreamTag, name: 'app:v1', namespace: other", ""},
@@ -224,6 +225,8 @@ func TestImageStreamTagRestore(t *testing.T) {
 			[]sdk.ResourceIdentifier{{Group: "image.openshift.io", Resource: "imagestreamtags", Namespace: "shop", Name: "app:v1"}}},
 		{restoreCase{what: "image of its own namespace", item: item("app:v1", "from: {kind: ImageStreamImage, name: 'app@b'}", "local", ""), skip: true}, nil},
 		{restoreCase{what: "image of another namespace", item: item("app:v1", "from: {kind: ImageStreamImage, name: 'app@b', namespace: other}", "local", "")}, nil},
+		{restoreCase{what: "half of what it follows", item: item("app:latest", "", "quay.io", ", migration.openshift.io/related-istag: 'app:v1'")}, nil},
+		{restoreCase{what: "the other half", item: item("app:latest", "", "quay.io", ", migration.openshift.io/related-istag-ns: shop")}, nil},
 		{restoreCase{what: "empty", item: "kind: ImageStreamTag"}, nil},
 	} {
 		c.restore = "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}"

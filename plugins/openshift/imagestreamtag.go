@@ -44,8 +44,8 @@ func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.U
 	if kind == "ImageStreamImage" {
 		_, digest, _ := strings.Cut(name, "@")
 		related = streams.tagged(digest)
-	} else if !streams.has(name) {
-		related = ""
+	} else if t, _ := streams.find(name); t.image == "" {
+		related = "" // there is nothing that could be restored before this tag
 	}
 	if related != "" {
 		fields.Annotate(item, api.RelatedTagKey, related)
@@ -182,9 +182,10 @@ func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	result := sdk.RestoreResult{WaitForAdditionalItems: true}
-	if related := fields.Annotation(item, api.RelatedTagKey); related != "" {
+	related, namespace := fields.Annotation(item, api.RelatedTagKey), fields.Annotation(item, api.RelatedTagNSKey)
+	if related != "" && namespace != "" {
 		result.AdditionalItems = []sdk.ResourceIdentifier{{
-			Group: api.ImageGroup, Resource: api.ImageStreamTags.Resource, Namespace: fields.Annotation(item, api.RelatedTagNSKey), Name: related,
+			Group: api.ImageGroup, Resource: api.ImageStreamTags.Resource, Namespace: namespace, Name: related,
 		}}
 	}
 	return result, nil

@@ -18,7 +18,7 @@ import (
 // configs, and leaves out what a build has unpacked.
 func (a *actions) backupPod(_ context.Context, item *unstructured.Unstructured, _ sdk.Backup) (sdk.BackupResult, error) {
 	fields.Annotate(item, api.PodFixKey, "true")
-	if fields.HasAnnotation(item, api.BuildNameKey) {
+	if fields.Annotation(item, api.BuildNameKey) != "" {
 		excludeBuildVolumes(item)
 	}
 	return sdk.BackupResult{}, nil
@@ -46,7 +46,7 @@ func excludeBuildVolumes(pod *unstructured.Unstructured) {
 // controller would make without their volumes and hooks.
 func (a *actions) restorePod(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	pod, original := in.Item, velero.BackedUp(in)
-	if fields.HasAnnotation(original, api.BuildNameKey) {
+	if fields.Annotation(original, api.BuildNameKey) != "" {
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	r, err := velero.RestoreOf(in.Restore)
@@ -118,6 +118,13 @@ func (a *actions) swapImages(ctx context.Context, r *velero.Restore, pod *unstru
 	swap := a.swapFor(ctx, r, pod)
 	swap.podSpec(spec)
 	references := fields.ListAt(spec, "imagePullSecrets")
+	if !swap.internal(spec) && !generatedAmong(references) {
+		return nil // as most pods, which ask the cluster nothing
+	}
+	// A cluster without a registry makes no secrets, and its pods need none.
+	if state, err := a.registryState(ctx, r); err != nil || state == registryOff {
+		return err
+	}
 	// The pod is admitted with the secrets of its service account, which has to
 	// have them by now.
 	if swap.internal(spec) {
@@ -125,7 +132,7 @@ func (a *actions) swapImages(ctx context.Context, r *velero.Restore, pod *unstru
 			return err
 		}
 	}
-	if len(references) == 0 {
+	if !generatedAmong(references) {
 		return nil
 	}
 	kept, err := a.swapPullSecrets(ctx, r, pod, references)
@@ -135,6 +142,17 @@ func (a *actions) swapImages(ctx context.Context, r *velero.Restore, pod *unstru
 	return err
 }
 
+// generatedAmong reports whether a list such as imagePullSecrets names a
+// generated secret.
+func generatedAmong(references []any) bool {
+	for reference := range fields.Each(references) {
+		if generatedPrefix(fields.TextAt(reference, "name")) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // stage makes the pod one that only holds its claims, while a migration copies
 // their content.
 func stage(r *velero.Restore, pod *unstructured.Unstructured, spec fields.Map) {
@@ -142,13 +160,14 @@ func stage(r *velero.Restore, pod *unstructured.Unstructured, spec fields.Map) {
 	if image == "" || fields.Label(pod, api.StagePodLabel) == "" || spec == nil {
 		return
 	}
+	// Its name speaks of claims, but what it lists are volumes of the pod: data,logs.
 	excluded := strings.Split(fields.Annotation(pod, api.ExcludeClaimsKey), ",")
 	kept := map[string]bool{}
 	spec["volumes"] = slices.DeleteFunc(fields.ListAt(spec, "volumes"), func(element any) bool {
 		volume, _ := element.(fields.Map)
-		claim := fields.TextAt(volume, "persistentVolumeClaim", "claimName")
-		keep := claim != "" && !slices.Contains(excluded, claim)
-		kept[fields.TextAt(volume, "name")] = keep
+		name := fields.TextAt(volume, "name")
+		keep := fields.TextAt(volume, "persistentVolumeClaim", "claimName") != "" && !slices.Contains(excluded, name)
+		kept[name] = keep
 		return !keep
 	})
 	for container := range containers(spec) {

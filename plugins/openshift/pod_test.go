@@ -20,6 +20,8 @@ func TestPodBackup(t *testing.T) {
 			`{kind: Pod, metadata: {annotations: {oadp.openshift.io/includes-dm-dc-fix: "true"}}, spec: {volumes: [{name: buildworkdir, emptyDir: {}}]}}`},
 		{"build", `{kind: Pod, metadata: {annotations: {openshift.io/build.name: b, backup.velero.io/backup-volumes-excludes: "x,buildworkdir"}}, spec: {volumes: [{name: buildworkdir}, {name: container-storage-root}, {name: mine}]}}`,
 			`{kind: Pod, metadata: {annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", openshift.io/build.name: b, backup.velero.io/backup-volumes-excludes: "x,buildworkdir,container-storage-root"}}, spec: {volumes: [{name: buildworkdir}, {name: container-storage-root}, {name: mine}]}}`},
+		{"no build", "{kind: Pod, metadata: {annotations: {openshift.io/build.name: ''}}, spec: {volumes: [{name: buildworkdir}]}}",
+			`{kind: Pod, metadata: {annotations: {oadp.openshift.io/includes-dm-dc-fix: "true", openshift.io/build.name: ''}}, spec: {volumes: [{name: buildworkdir}]}}`},
 		{"odd metadata", "{kind: Pod, metadata: 7}", "{kind: Pod, metadata: 7}"},
 		{"odd annotations", "{kind: Pod, metadata: {annotations: [1]}}", "{kind: Pod, metadata: {annotations: [1]}}"},
 	} {
@@ -54,6 +56,8 @@ func TestPodRestore(t *testing.T) {
 		{what: "owner, empty command", item: pod(strings.Replace(commandHook, "x", "", 1), ""), backup: pod(ownedByReplicaSet, "")},
 		{what: "owner, init container", item: pod(", annotations: {init.hook.restore.velero.io/container-image: a}", ""), backup: pod(ownedByReplicaSet, "")},
 		{what: "build", item: pod("", someVolume), backup: pod(", annotations: {openshift.io/build.name: b}", ""), skip: true},
+		{what: "no build", item: pod("", someVolume), backup: pod(", annotations: {openshift.io/build.name: ''}", "")},
+		{what: "empty pull secret", item: pod("", ", imagePullSecrets: [{}, {name: mine}]")},
 		{what: "no spec", item: "kind: Pod"},
 	})
 	for _, c := range []struct {
@@ -66,6 +70,11 @@ func TestPodRestore(t *testing.T) {
 		{"includedNamespaces: [shop], postHooks: [{exec: {}}]", true},
 		{"includedNamespaces: [copy], postHooks: [{exec: {}}]", true},
 		{"includedNamespaces: ['sh*'], postHooks: [{exec: {}}]", true},
+		{"includedNamespaces: ['{shop,b}'], postHooks: [{exec: {}}]", true},
+		{"includedNamespaces: ['{app,b}'], postHooks: [{exec: {}}]", false},
+		{"includedNamespaces: ['[!a]hop'], postHooks: [{exec: {}}]", true},
+		{"includedNamespaces: ['[!sc]*'], postHooks: [{exec: {}}]", false},
+		{"excludedNamespaces: ['{shop,b}'], postHooks: [{exec: {}}]", false},
 		{"includedNamespaces: [other], postHooks: [{exec: {}}]", false},
 		{"excludedNamespaces: [shop], postHooks: [{exec: {}}]", false},
 		{"includedResources: [pods], postHooks: [{exec: {execTimeout: 1m}}]", true},
@@ -167,13 +176,15 @@ func checkDetach(t *testing.T, fix, volumes bool, hooks string, byFiles bool) {
 	}
 }
 
+// What is to be left out of a stage pod is named by the pod's volumes, whatever
+// the name of the annotation.
 func TestStagePod(t *testing.T) {
 	const restore = "{metadata: {name: r, annotations: {migration.openshift.io/stage-pod-image: sleeper}}}"
-	const item = `{kind: Pod, metadata: {name: p, labels: {migration-included-stage-backup: x}, annotations: {migration.openshift.io/exclude-pvcs: "c2,c3"}}, spec: {
+	const item = `{kind: Pod, metadata: {name: p, labels: {migration-included-stage-backup: x}, annotations: {migration.openshift.io/exclude-pvcs: "two,c1"}}, spec: {
 containers: [{name: a, image: a, command: [x], env: [1], volumeMounts: [{name: one}, {name: two}, {name: map}]}],
 volumes: [{name: one, persistentVolumeClaim: {claimName: c1}}, {name: two, persistentVolumeClaim: {claimName: c2}}, {name: map, configMap: {}}]}}`
 	restoreCases(t, offline(t), "07-pod-restore", []restoreCase{
-		{what: "stage", restore: restore, item: item, want: `{kind: Pod, metadata: {name: p, labels: {migration-included-stage-backup: x}, annotations: {migration.openshift.io/exclude-pvcs: "c2,c3"}}, spec: {
+		{what: "stage", restore: restore, item: item, want: `{kind: Pod, metadata: {name: p, labels: {migration-included-stage-backup: x}, annotations: {migration.openshift.io/exclude-pvcs: "two,c1"}}, spec: {
 containers: [{name: a, image: sleeper, command: [sleep], args: [infinity], env: [1], volumeMounts: [{name: one}]}],
 volumes: [{name: one, persistentVolumeClaim: {claimName: c1}}]}}`},
 		{what: "no stage image", restore: "{metadata: {name: r}}", item: item},

@@ -30,7 +30,7 @@ func (a *actions) podsIn(ctx context.Context, t *velero.Task, namespace string) 
 				labels:  fields.Labels(pod),
 				hooks:   velero.HookedBy(fields.MapAt(pod.Object, "metadata", "annotations")),
 				volumes: hasVolumes(fields.MapAt(pod.Object, "spec")),
-				build:   fields.HasAnnotation(pod, api.BuildNameKey),
+				build:   fields.Annotation(pod, api.BuildNameKey) != "",
 			})
 		})
 		return all, err

@@ -40,10 +40,15 @@ func (a *actions) targetPullSecret(ctx context.Context, r *velero.Restore, names
 		return name, nil
 	}
 	state, err := a.registryState(ctx, r)
-	if err != nil || state == registryOff {
-		return name, err
+	if err != nil {
+		return "", err
 	}
-	return a.awaitPullSecret(ctx, r, namespace, prefix, state)
+	return a.pullSecrets.Get(ctx, r.Key(namespace, prefix), func(ctx context.Context) (string, error) {
+		if state != registryOn {
+			return a.findPullSecret(ctx, namespace, prefix)
+		}
+		return a.awaitPullSecret(ctx, r, namespace, prefix)
+	})
 }
 
 // Pods are created as soon as they are restored, so their namespace must have
@@ -53,24 +58,28 @@ const (
 	pullSecretPoll = time.Second
 )
 
-// awaitPullSecret returns the generated secret with that prefix. The first to
-// ask for it in a namespace waits; all get the same answer.
-func (a *actions) awaitPullSecret(ctx context.Context, r *velero.Restore, namespace, prefix string, state registryState) (string, error) {
-	return a.pullSecrets.Get(ctx, r.Key(namespace, prefix), func(ctx context.Context) (string, error) {
-		deadline := time.Now().Add(a.pullSecretTime)
-		for {
-			name, err := a.findPullSecret(ctx, namespace, prefix)
-			left := time.Until(deadline)
-			if name != "" || err != nil || state == registryUnknown || left <= 0 {
-				return name, err
-			}
-			select {
-			case <-ctx.Done():
-				return "", context.Cause(ctx)
-			case <-time.After(min(left, pullSecretPoll)):
-			}
-		}
+// awaitPullSecret returns the generated secret with that prefix. OpenShift makes
+// those of all prefixes at a time, so that the time to wait is one for the
+// namespace and not for each prefix.
+func (a *actions) awaitPullSecret(ctx context.Context, r *velero.Restore, namespace, prefix string) (string, error) {
+	deadline, err := a.deadlines.Get(ctx, r.Key(namespace), func(context.Context) (time.Time, error) {
+		return time.Now().Add(a.pullSecretTime), nil
 	})
+	if err != nil {
+		return "", err
+	}
+	for {
+		name, err := a.findPullSecret(ctx, namespace, prefix)
+		left := time.Until(deadline)
+		if name != "" || err != nil || left <= 0 {
+			return name, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(min(left, pullSecretPoll)):
+		}
+	}
 }
 
 // findPullSecret returns the secret with that prefix which belongs to a service
@@ -138,6 +147,9 @@ func (a *actions) swapPullSecrets(ctx context.Context, r *velero.Restore, item *
 // leads nowhere after the restore and is to be dropped.
 func (a *actions) swapPullSecret(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, reference fields.Map) (keep bool, err error) {
 	name := fields.TextAt(reference, "name")
+	if generatedPrefix(name) == "" {
+		return true, nil
+	}
 	target, err := a.targetPullSecret(ctx, r, r.TargetNamespace(item.GetNamespace()), name)
 	if err != nil {
 		return false, err
@@ -147,9 +159,7 @@ func (a *actions) swapPullSecret(ctx context.Context, r *velero.Restore, item *u
 			"item", fields.Describe(item), "secret", name, "target", r.TargetNamespace(item.GetNamespace()))
 		return false, nil
 	}
-	if name != "" {
-		reference["name"] = target
-	}
+	reference["name"] = target
 	return true, nil
 }
 

@@ -105,6 +105,24 @@ func testPullSecretsNeverCome(t *testing.T) {
 	}
 }
 
+// OpenShift makes the secrets of a namespace at a time, so that they are waited
+// for together, however many kinds of them are missing.
+func testPullSecretsAreAwaitedOnce(t *testing.T) {
+	s := openShift(t)
+	s.pullSecretTime = 3 * time.Second
+	namespace := s.cluster.NewNamespace(t)
+	s.create(strings.NewReplacer("VERSION", "14", "CAPABILITIES", "").Replace(clusterVersion))
+	begun := time.Now()
+	for _, prefix := range []string{"default", "builder", "deployer"} {
+		restoreCases(t, s.actions, "07-pod-restore", []restoreCase{{what: prefix, restore: "{metadata: {uid: w2}}",
+			item: "{kind: Pod, metadata: {name: p, namespace: " + namespace + "}, spec: {imagePullSecrets: [{name: " + prefix + "-dockercfg-old}]}}",
+			want: "{kind: Pod, metadata: {name: p, namespace: " + namespace + "}, spec: {imagePullSecrets: []}}"}})
+	}
+	if took := time.Since(begun); took < s.pullSecretTime || took >= 2*s.pullSecretTime {
+		t.Errorf("the namespace was waited for %s", took)
+	}
+}
+
 // awaitRequests waits until the actions have sent so many requests.
 func (s site) awaitRequests(n int) {
 	s.t.Helper()
@@ -142,6 +160,10 @@ func testNoRegistry(t *testing.T) {
 			if c.config != "" {
 				s.create(c.config)
 			}
+			// A build takes the reference as it is given: one that leads nowhere fails it.
+			build := "{kind: BuildConfig, metadata: {name: b, namespace: " + namespace + "}, spec: {output: {SECRET}, strategy: {dockerStrategy: {noCache: true}}}}"
+			restoreCases(t, s.actions, "17-buildconfig", []restoreCase{{what: c.what, restore: "{metadata: {uid: n1}}",
+				item: strings.Replace(build, "SECRET", "pushSecret: {name: builder-dockercfg-old}", 1), want: strings.Replace(build, "SECRET", "", 1)}})
 			restoreCases(t, s.actions, "07-pod-restore", []restoreCase{{what: c.what,
 				item: pod("p", "{name: default-dockercfg-old}, {name: mine}"), restore: "{metadata: {uid: n1}}",
 				want: pod("p", strings.TrimPrefix(c.want+", {name: mine}", ", "))}})

@@ -25,9 +25,6 @@ func (a *actions) restoreRoleBinding(_ context.Context, in sdk.RestoreInput) (sd
 		return sdk.RestoreResult{}, err
 	}
 	mapBinding(r, in.Item, velero.BackedUp(in))
-	if role := fields.MapAt(in.Item.Object, "roleRef"); role != nil {
-		fields.EditText(role, "namespace", r.TargetNamespace)
-	}
 	return sdk.RestoreResult{}, nil
 }
 
@@ -40,7 +37,7 @@ func (a *actions) restoreClusterRoleBinding(_ context.Context, in sdk.RestoreInp
 	return sdk.RestoreResult{}, nil
 }
 
-// mapBinding maps the namespaces of those who have the role. Velero's own action
+// mapBinding maps the namespaces of the role and of those who have it. Velero's own action
 // may have mapped some of them before, so they are mapped as they were backed
 // up, lest they are mapped twice.
 func mapBinding(r *velero.Restore, item, original *unstructured.Unstructured) {
@@ -59,7 +56,14 @@ func mapBinding(r *velero.Restore, item, original *unstructured.Unstructured) {
 			fields.EditText(now, "name", r.TargetGroup)
 		case "User", "SystemUser":
 			fields.EditText(now, "name", r.TargetUser)
+		case "": // the name tells
+			fields.EditText(now, "name", r.TargetGroup)
+			fields.EditText(now, "name", r.TargetUser)
 		}
+	}
+	// Only roles of OpenShift's own kind of bindings have a namespace.
+	if role := fields.MapAt(item.Object, "roleRef"); role != nil {
+		fields.EditText(role, "namespace", r.TargetNamespace)
 	}
 	fields.EditTexts(fields.ListAt(item.Object, "groupNames"), r.TargetGroup)
 	fields.EditTexts(fields.ListAt(item.Object, "userNames"), r.TargetUser)

@@ -24,6 +24,7 @@ type actions struct {
 	hosts       kube.Memo[string]
 	registries  kube.Memo[registryState]
 	pullSecrets kube.Memo[string]
+	deadlines   kube.Memo[time.Time] // until which pull secrets are waited for, by namespace
 	constraints kube.Memo[[]constraint]
 	grants      kube.Memo[grants]
 	pods        kube.Memo[[]podFacts]
@@ -41,6 +42,7 @@ func newActions(cluster *kube.Cluster) *actions {
 		pullSecretTime: pullSecretTime,
 		// A namespace in which OpenShift makes no secrets is waited for once.
 		pullSecrets: kube.Memo[string]{Lifetime: kube.WholeTask},
+		deadlines:   kube.Memo[time.Time]{Lifetime: kube.WholeTask},
 	}
 	a.images = imagecopy.New(cluster, func() (config.Values, error) { return a.settings() })
 	return a

@@ -16,6 +16,8 @@ import (
 
 const reclaimRetain = "Retain"
 
+var reclaimPolicy = []string{"spec", "persistentVolumeReclaimPolicy"}
+
 // backupVolume keeps the data of a volume that is moved, when its claim goes.
 func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
@@ -29,14 +31,18 @@ func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructu
 	if live == nil {
 		return sdk.BackupResult{}, errors.New("the volume is gone from the cluster")
 	}
-	policy := fields.TextAt(live.Object, "spec", "persistentVolumeReclaimPolicy")
+	// The item is what Velero has listed, and may be older than the volume: what an
+	// earlier backup has changed meanwhile is in the latter only.
+	policy, livePolicy := fields.TextAt(item.Object, reclaimPolicy...), fields.TextAt(live.Object, reclaimPolicy...)
+	if policy == reclaimRetain {
+		policy = livePolicy
+	}
 	if fields.Annotation(live, api.MigrateTypeKey) != "move" || policy == reclaimRetain {
 		return sdk.BackupResult{}, nil
 	}
-	err = a.cluster.Patch(ctx, api.Volumes, "", item.GetName(), fields.Map{
-		"metadata": fields.Map{"annotations": fields.Map{api.OriginalPolicyKey: policy}},
-		"spec":     fields.Map{"persistentVolumeReclaimPolicy": reclaimRetain},
-	})
+	if livePolicy != reclaimRetain || fields.Annotation(live, api.OriginalPolicyKey) != policy {
+		err = a.retain(ctx, item.GetName(), policy)
+	}
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
@@ -45,6 +51,14 @@ func (a *actions) backupVolume(ctx context.Context, item *unstructured.Unstructu
 		spec["persistentVolumeReclaimPolicy"] = reclaimRetain
 	}
 	return sdk.BackupResult{}, nil
+}
+
+// retain lets the data of a volume outlive its claim, and notes its own policy.
+func (a *actions) retain(ctx context.Context, name, policy string) error {
+	return a.cluster.Patch(ctx, api.Volumes, "", name, fields.Map{
+		"metadata": fields.Map{"annotations": fields.Map{api.OriginalPolicyKey: policy}},
+		"spec":     fields.Map{"persistentVolumeReclaimPolicy": reclaimRetain},
+	})
 }
 
 func (a *actions) restoreVolume(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {

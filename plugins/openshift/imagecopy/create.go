@@ -3,6 +3,9 @@ package imagecopy
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
@@ -96,4 +99,46 @@ func (i *Images) createStream(ctx context.Context, stream *unstructured.Unstruct
 	slog.Info("tags that refer to what is not there yet are left to their own image stream tags",
 		"item", fields.Describe(stream), "tags", removed, "reason", err.Error())
 	return i.cluster.Create(ctx, api.ImageStreams, stream.GetNamespace(), stream)
+}
+
+// updateTags lets the tags of a stream that is in the cluster follow what they
+// followed when the stream was backed up, if their images do not come with a
+// push. A tag that the API refuses, since what it follows is not there, is left as
+// it is with a warning.
+func (i *Images) updateTags(ctx context.Context, stream, present *unstructured.Unstructured, p imagePlan) error {
+	tags := slices.Clone(fields.ListAt(present.Object, "spec", "tags"))
+	var changed []string
+	for t := range fields.Each(fields.ListAt(stream.Object, "spec", "tags")) {
+		name := fields.TextAt(t, "name")
+		if fields.MapAt(t, "from") == nil || slices.ContainsFunc(p.tags, func(planned plannedTag) bool { return planned.name == name && planned.pushed }) {
+			continue
+		}
+		wanted := maps.Clone(t)
+		delete(wanted, "generation") // the API gives a new one, and imports the image anew
+		at := slices.IndexFunc(tags, func(element any) bool {
+			existing, _ := element.(fields.Map)
+			return existing != nil && fields.TextAt(existing, "name") == name
+		})
+		if at < 0 {
+			tags = append(tags, wanted)
+		} else if reflect.DeepEqual(fields.MapAt(tags[at].(fields.Map), "from"), fields.MapAt(t, "from")) {
+			continue
+		} else {
+			tags[at] = wanted
+		}
+		changed = append(changed, name)
+	}
+	if changed == nil {
+		return nil
+	}
+	err := i.cluster.Patch(ctx, api.ImageStreams, present.GetNamespace(), present.GetName(), fields.Map{
+		"metadata": fields.Map{"resourceVersion": present.GetResourceVersion()},
+		"spec":     fields.Map{"tags": tags},
+	})
+	if apierrors.IsInvalid(err) {
+		slog.Warn("tags of an image stream that is there already are left as they are, since the API refuses what they followed in the backup",
+			"item", fields.Describe(stream), "tags", changed, "reason", err.Error())
+		return nil
+	}
+	return err
 }

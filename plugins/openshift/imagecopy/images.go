@@ -77,19 +77,24 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 	if err != nil {
 		return err
 	}
-	var summary Summary
-	if len(plan.images) > 0 {
-		route, done, err := i.routeOut(ctx, b, host, registry, fields.Describe(item))
-		if err != nil {
+	summary, err := i.copyStream(ctx, b, item, plan, registry)
+	if CodeImageMissing.Is(err) {
+		// A missing image is none of a stream or tag that somebody has deleted since
+		// Velero has listed the stream.
+		deleted, lookErr := i.deletedTags(ctx, item, plan)
+		if lookErr != nil || len(deleted) == 0 {
 			return err
 		}
-		defer done()
-		i.copyAhead(ctx, b, item.GetNamespace(), host, registry, fields.Describe(item))
-		if summary, err = route.copyOut(ctx, plan); err != nil {
+		removeTags(item, deleted)
+		if plan, err = planImages(item, host); err != nil {
 			return err
 		}
-		summary.rewrite(item, host)
+		summary, err = i.copyStream(ctx, b, item, plan, registry)
 	}
+	if err != nil {
+		return err
+	}
+	summary.rewrite(item, host)
 	RemoveBookkeeping(item)
 	if len(plan.images) > 0 {
 		if err := summary.annotate(item); err != nil {
@@ -98,6 +103,22 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 	}
 	fields.Annotate(item, api.MigrationRegistryKey, registry)
 	return nil
+}
+
+// copyStream copies the images of a plan, for which it opens the way only if
+// there are any.
+func (i *Images) copyStream(ctx context.Context, b *velero.Backup, item *unstructured.Unstructured, plan imagePlan, registry string) (Summary, error) {
+	if len(plan.images) == 0 {
+		return Summary{}, nil
+	}
+	host, who := fields.Annotation(item, api.BackupRegistryHostKey), fields.Describe(item)
+	route, done, err := i.routeOut(ctx, b, host, registry, who)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer done()
+	i.copyAhead(ctx, b, item.GetNamespace(), host, registry, who)
+	return route.copyOut(ctx, plan)
 }
 
 // WarnNotCopied says that a stream is restored without its images, as none are
@@ -149,10 +170,13 @@ func (i *Images) copyBack(ctx context.Context, r *velero.Restore, item, original
 	switch {
 	case present == nil:
 	case r.Spec.ExistingResourcePolicy == "update":
-		plan = plan.over(present)
+		if err := i.updateTags(ctx, stream, present, plan); err != nil {
+			return err
+		}
+		plan = plan.over(histories(present))
 	default:
 		var others []differing
-		plan, others = plan.missingIn(currentImages(present))
+		plan, others = plan.missingIn(histories(present))
 		warnOfOthers(stream, others)
 	}
 	return route.copyBack(ctx, plan, stream.GetNamespace()+"/"+stream.GetName())

@@ -39,7 +39,7 @@ type plannedTag struct {
 	// elsewhere is the current image of a tag that would be pushed if that image
 	// were in the registry of the cluster, else "".
 	elsewhere string
-	// there are the images that a tag has which is updated, the current one last.
+	// there are the images that the tag has in the cluster, the current one last.
 	there []digest.Digest
 }
 
@@ -159,20 +159,33 @@ type differing struct {
 }
 
 // missingIn returns the part of the plan for a stream that is in the cluster
-// already and keeps what it has, and the tags that it has otherwise.
-func (p imagePlan) missingIn(present map[string]digest.Digest) (imagePlan, []differing) {
+// already and keeps what it has, and the tags that it has otherwise. present has
+// the histories of its tags.
+//
+// The current image of a tag that is left alone is part of it, since the
+// registry may have lost what the stream names. A tag that has only the first
+// images of its history is what a restore that was interrupted has left, and
+// gets the others.
+func (p imagePlan) missingIn(present map[string][]digest.Digest) (imagePlan, []differing) {
 	part := imagePlan{repository: p.repository}
 	var others []differing
 	wanted := map[digest.Digest]bool{}
 	for _, t := range p.tags {
-		if now := present[t.name]; t.pushed && now != "" {
-			if current := t.digests[len(t.digests)-1]; current != now {
+		current, there := t.digests[len(t.digests)-1], present[t.name]
+		missing := t.digests
+		if t.pushed && len(there) > 0 {
+			t.there = there
+			now := there[len(there)-1]
+			switch {
+			case now == current:
+				missing = []digest.Digest{current}
+			case !isPrefix(there, t.digests):
 				others = append(others, differing{t.name, current, now})
+				continue
 			}
-			continue
 		}
 		part.tags = append(part.tags, t)
-		for _, d := range t.digests {
+		for _, d := range missing {
 			wanted[d] = true
 		}
 	}
@@ -184,32 +197,29 @@ func (p imagePlan) missingIn(present map[string]digest.Digest) (imagePlan, []dif
 	return part, others
 }
 
-// currentImages returns the images that the tags of a stream stand for, by the
-// names of the tags.
-func currentImages(stream *unstructured.Unstructured) map[string]digest.Digest {
-	current := map[string]digest.Digest{}
+func isPrefix(short, long []digest.Digest) bool {
+	return len(short) <= len(long) && slices.Equal(short, long[:len(short)])
+}
+
+// histories returns the images of the tags of a stream, the current one last, by
+// the names of the tags.
+func histories(stream *unstructured.Unstructured) map[string][]digest.Digest {
+	all := map[string][]digest.Digest{}
 	for t := range fields.Each(fields.ListAt(stream.Object, "status", "tags")) {
-		for item := range fields.Each(fields.ListAt(t, "items")) {
-			current[fields.TextAt(t, "tag")] = digest.Digest(fields.TextAt(item, "image"))
-			break
+		name := fields.TextAt(t, "tag")
+		for _, item := range slices.Backward(slices.Collect(fields.Each(fields.ListAt(t, "items")))) {
+			all[name] = append(all[name], digest.Digest(fields.TextAt(item, "image")))
 		}
 	}
-	return current
+	return all
 }
 
 // over returns the plan for a stream that is in the cluster already and is
-// updated.
-func (p imagePlan) over(present *unstructured.Unstructured) imagePlan {
+// updated. present has the histories of its tags.
+func (p imagePlan) over(present map[string][]digest.Digest) imagePlan {
 	p.tags = slices.Clone(p.tags)
-	for status := range fields.Each(fields.ListAt(present.Object, "status", "tags")) {
-		i := slices.IndexFunc(p.tags, func(t plannedTag) bool { return t.name == fields.TextAt(status, "tag") })
-		if i < 0 {
-			continue
-		}
-		for _, item := range slices.Backward(slices.Collect(fields.Each(fields.ListAt(status, "items")))) {
-			d, _ := imageDigest(item) // one that cannot be read is none of the plan's
-			p.tags[i].there = append(p.tags[i].there, d)
-		}
+	for i, t := range p.tags {
+		p.tags[i].there = present[t.name]
 	}
 	return p
 }

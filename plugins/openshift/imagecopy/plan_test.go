@@ -154,13 +154,17 @@ func TestPlanForPresentStream(t *testing.T) {
 	for _, c := range []struct{ what, status, want, others string }{
 		{"empty", "", planOf(p), ""},
 		{"the same", tagText("v1", "a:x") + ", " + tagText("v2", "b:x") + ", " + tagText("v3", "c:x") + ", " + tagText("alias", "d:x"),
-			"d<shop/app,tools/base>!alias alias=d", ""},
+			"a<shop/app>!v1 b<shop/app>!v2 c<shop/app>!v3 d<shop/app,tools/base>!alias v1=a+ v2=ab+ v3=c+ alias=d", ""},
+		{"the same, without what came before", tagText("v2", "b:x", "a:x") + ", " + tagText("v1", "d:x") + ", " + tagText("v3", "d:x"),
+			"b<shop/app>!v2 d<shop/app,tools/base>!alias v2=ab+ alias=d", "v1 v3"},
 		{"one is missing", tagText("v1", "a:x") + ", " + tagText("v3", "c:x", "d:x"),
-			"a<shop/app>!v1 b<shop/app>!v2 d<shop/app,tools/base>!alias v2=ab+ alias=d", ""},
+			"a<shop/app>!v1 b<shop/app>!v2 c<shop/app>!v3 d<shop/app,tools/base>!alias v1=a+ v2=ab+ v3=c+ alias=d", ""},
+		{"interrupted", tagText("v1", "a:x") + ", " + tagText("v2", "a:x") + ", " + tagText("v3", "c:x"),
+			"a<shop/app>!v1 b<shop/app>!v2 c<shop/app>!v3 d<shop/app,tools/base>!alias v1=a+ v2=ab+ v3=c+ alias=d", ""},
 		{"others", tagText("v1", "b:x") + ", " + tagText("v2", "a:x", "b:x") + ", " + tagText("v3", "d:x"),
 			"d<shop/app,tools/base>!alias alias=d", "v1 v2 v3"},
 	} {
-		part, others := p.missingIn(currentImages(fieldstest.Object(t, streamText("", c.status))))
+		part, others := p.missingIn(histories(fieldstest.Object(t, streamText("", c.status))))
 		var names []string
 		for _, o := range others {
 			names = append(names, o.tag)
@@ -193,7 +197,7 @@ func TestPlanForUpdatedStream(t *testing.T) {
 		if there != "" {
 			status = tagText("v1", items...)
 		}
-		updated := p.over(fieldstest.Object(t, streamText("", status)))
+		updated := p.over(histories(fieldstest.Object(t, streamText("", status))))
 		var history []*images.Manifest
 		for _, d := range updated.tags[0].digests {
 			history = append(history, &images.Manifest{Digest: d})
