@@ -262,7 +262,7 @@ func testDeletedMeanwhile(t *testing.T) {
 	log := logLines(t)
 	tagged := s.stream(s.namespace, "app")
 	add(tagged)
-	_, err := backup.Backup(t.Context(), tagged, sdk.NewBackup(fieldstest.JSON(t, s.backup("tag"))))
+	_, err := backup.Backup(t.Context(), sdk.BackupInput{Item: tagged, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("tag")))})
 	s.must(err)
 	if summary, _ := imagecopy.ReadSummary(tagged); summary.Images != 1 || strings.Contains(fieldstest.YAML(t, tagged), "v9") || history(tagged, "v1") == nil {
 		t.Errorf("the backup without the tag: %v", tagged.Object)
@@ -271,7 +271,7 @@ func testDeletedMeanwhile(t *testing.T) {
 	add(gone)
 	gone.SetName("gone")
 	fields.MapAt(gone.Object, "status")["tags"] = fields.ListAt(gone.Object, "status", "tags")[1:]
-	_, err = backup.Backup(t.Context(), gone, sdk.NewBackup(fieldstest.JSON(t, s.backup("stream"))))
+	_, err = backup.Backup(t.Context(), sdk.BackupInput{Item: gone, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("stream")))})
 	s.must(err)
 	if text := log(); strings.Count(text, "deleted while the backup ran") != 2 || strings.Count(text, "streamIsDeleted=true") != 1 {
 		t.Errorf("the log says\n%s", text)

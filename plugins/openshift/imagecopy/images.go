@@ -78,7 +78,7 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 		return err
 	}
 	summary, err := i.copyStream(ctx, b, item, plan, registry)
-	if CodeImageMissing.Is(err) {
+	if errors.Is(err, CodeImageMissing) {
 		// A missing image is none of a stream or tag that somebody has deleted since
 		// Velero has listed the stream.
 		deleted, lookErr := i.deletedTags(ctx, item, plan)
