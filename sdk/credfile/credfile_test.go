@@ -83,6 +83,18 @@ func check(t *testing.T, what string, err error, code fault.Code, parts []string
 	}
 }
 
+// A secret can have any character in it, and what looks like a reference as well.
+func TestReadEnvLeavesSecretsAlone(t *testing.T) {
+	for _, name := range []string{"AZURE_CLIENT_SECRET", "AZURE_STORAGE_ACCOUNT_ACCESS_KEY", "AZURE_CLIENT_CERTIFICATE_PASSWORD"} {
+		for _, value := range []string{"a$AZURE_TENANT_ID#b", "\"a$AZURE_TENANT_ID#b\"", "'a$AZURE_TENANT_ID#b'"} {
+			entries, err := credfile.ReadEnv([]byte("AZURE_TENANT_ID=t\n" + name + "=" + value))
+			if got := string(entries[name]); err != nil || got != "a$AZURE_TENANT_ID#b" {
+				t.Errorf("%s=%s: %q, %v", name, value, got, err)
+			}
+		}
+	}
+}
+
 func TestReadEnv(t *testing.T) {
 	for line, want := range map[string]string{
 		"K=v":                    "v",

@@ -8,8 +8,9 @@ import (
 // ReadEnv returns the entries of a file of KEY=VALUE lines, the form of Azure
 // credentials. "KEY: VALUE" and a leading "export" are taken too. Values may be
 // in double quotes, with \n and \r for line ends, or literally in single quotes.
-// Outside of single quotes $NAME and ${NAME} stand for earlier entries; a name
-// without an entry stays as it is. A comment begins with a # that starts the
+// Outside of single quotes $NAME and ${NAME} stand for earlier entries, but not in
+// values of entries whose names end with _SECRET, _KEY or _PASSWORD; a name without
+// an entry stays as it is. A comment begins with a # that starts the
 // line or follows white space.
 func ReadEnv(data []byte) (map[string]Sensitive, error) {
 	entries := map[string]Sensitive{}
@@ -22,13 +23,23 @@ func ReadEnv(data []byte) (map[string]Sensitive, error) {
 		if !ok {
 			return nil, malformed("line %d of the credentials file has not the form KEY=VALUE", i+1)
 		}
-		value, problem := envValue(value, entries)
+		known := entries
+		if holdsSecret(key) {
+			known = nil // a $ in a secret is a part of it
+		}
+		value, problem := envValue(value, known)
 		if problem != "" {
 			return nil, malformed("line %d of the credentials file %s", i+1, problem)
 		}
 		entries[key] = Sensitive(value)
 	}
 	return entries, nil
+}
+
+// holdsSecret reports whether an entry of that name holds a secret, such as
+// AZURE_CLIENT_SECRET.
+func holdsSecret(name string) bool {
+	return strings.HasSuffix(name, "_SECRET") || strings.HasSuffix(name, "_KEY") || strings.HasSuffix(name, "_PASSWORD")
 }
 
 // cutEntry parts a line at the first = or :, whichever comes first.
