@@ -88,14 +88,12 @@ func (c *Cloud) putDisk(w http.ResponseWriter, r *http.Request, t target, conten
 	}
 	d.complete(t)
 	d.made = c.making()
-	if failure := c.nextFailure(); failure != nil {
-		d.made.failed = true
-		c.disks[fold(t.id)] = &d
-		c.accept(w, r, d.made, failure, c.viewDisk(&d))
-		return
-	}
+	failure := c.nextFailure()
+	d.made.failed = failure != nil
 	c.disks[fold(t.id)] = &d
-	c.accept(w, r, d.made, nil, c.viewDisk(&d))
+	view := c.viewDisk(&d)
+	view.Properties.State = "Creating" // the answer comes before the end, however soon that is
+	c.accept(w, r, d.made, failure, view)
 }
 
 // checkDisk refuses what no disk can be made with. c.mu is held.
@@ -142,4 +140,15 @@ func (c *Cloud) deleteDisk(w http.ResponseWriter, r *http.Request, t target, _ [
 	}
 	delete(c.disks, fold(t.id))
 	c.accept(w, r, c.making(), c.nextFailure(), nil)
+}
+
+// RemoveDisk removes the disks of a name.
+func (c *Cloud) RemoveDisk(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, d := range c.disks {
+		if strings.EqualFold(d.Name, name) {
+			delete(c.disks, id)
+		}
+	}
 }

@@ -60,8 +60,10 @@ func (c *Cloud) Expire(token string) {
 // claims are those of a token.
 type claims struct {
 	jwt.RegisteredClaims
-	AppID  string `json:"appid"`
-	Tenant string `json:"tid"`
+	Resource string `json:"aud"` // as text, and not as a list
+	AppID    string `json:"appid"`
+	ObjectID string `json:"oid"`
+	Tenant   string `json:"tid"`
 }
 
 // mint returns a token for a resource, such as https://management.azure.com/.
@@ -72,12 +74,11 @@ func (c *Cloud) mint(app *App, resource string) (token string, life time.Duratio
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    "https://sts.windows.net/" + c.Tenant + "/",
 			Subject:   app.ClientID,
-			Audience:  jwt.ClaimStrings{resource},
 			IssuedAt:  jwt.NewNumericDate(now.Add(-time.Minute)),
 			NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)),
 			ExpiresAt: jwt.NewNumericDate(now.Add(app.TokenLife)),
 		},
-		AppID: app.ClientID, Tenant: c.Tenant,
+		Resource: resource, AppID: app.ClientID, ObjectID: app.ClientID, Tenant: c.Tenant,
 	}).SignedString(c.key)
 	if err != nil {
 		panic(err) // a mistake in this package
@@ -100,8 +101,8 @@ func (c *Cloud) bearer(r *http.Request, resources ...string) (*App, *Refusal) {
 		return nil, refuse(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
 	case err != nil:
 		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is invalid.")
-	case !slices.ContainsFunc(claimed.Audience, func(a string) bool { return slices.Contains(resources, strings.TrimRight(a, "/")) }):
-		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource '%s'.", claimed.Audience)
+	case !slices.Contains(resources, strings.TrimRight(claimed.Resource, "/")):
+		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource '%s'.", claimed.Resource)
 	case app == nil:
 		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is of nobody.")
 	}

@@ -109,7 +109,9 @@ func (c *Cloud) putSnapshot(w http.ResponseWriter, r *http.Request, t target, co
 	failure := c.nextFailure()
 	s.made.failed = failure != nil
 	c.snapshots[fold(t.id)] = &s
-	c.accept(w, r, s.made, failure, c.viewSnapshot(&s))
+	view := c.viewSnapshot(&s)
+	view.Properties.State = "Creating" // the answer comes before the end, however soon that is
+	c.accept(w, r, s.made, failure, view)
 }
 
 // checkSnapshot refuses what no snapshot can be made with. c.mu is held.
