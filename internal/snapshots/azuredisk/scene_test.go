@@ -1,0 +1,188 @@
+package azuredisk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+)
+
+const group = "nodes"
+
+// scene is a subscription with a snapshotter.
+type scene struct {
+	*azurefake.Cloud
+	*Snapshotter
+	t      *testing.T
+	config map[string]string
+	log    *logged
+}
+
+// newScene returns a snapshotter with these keys and values besides those by which
+// it reaches the cloud.
+func newScene(t *testing.T, config ...string) *scene {
+	t.Helper()
+	bare(t)
+	cloud := azurefake.New()
+	app := cloud.AddApp(azurefake.App{Secret: "s3cret"})
+	login, ca := azurefake.ServeTLS(t, cloud.Login())
+	manager, _ := azurefake.ServeTLS(t, cloud.ResourceManager())
+	s := &scene{Cloud: cloud, t: t, log: &logged{}}
+	s.config = map[string]string{
+		"caCert": string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
+		"resourceManagerAudience": "https://management.azure.com", "disableInstanceDiscovery": "true",
+		"credentialsFile": file(t, fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_RESOURCE_GROUP=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n",
+			cloud.Subscription, group, cloud.Tenant, app.ClientID)),
+	}
+	for i := 0; i < len(config); i += 2 {
+		s.config[config[i]] = config[i+1]
+	}
+	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
+	s.clock = cloudClock{cloud}
+	t.Cleanup(s.transports.Close)
+	s.mustInit(s.config)
+	return s
+}
+
+func (s *scene) mustInit(config map[string]string) {
+	s.t.Helper()
+	if _, err := s.Init(s.t.Context(), sdk.InitInput{Config: config}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// bare empties the environment of what the plugin reads.
+func bare(t *testing.T) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		for _, prefix := range []string{"AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_"} {
+			if strings.HasPrefix(name, prefix) {
+				t.Setenv(name, "") // restores it at the end
+				os.Unsetenv(name)
+			}
+		}
+	}
+}
+
+// cloudClock is the cloud's time: to sleep is to let it pass.
+type cloudClock struct{ *azurefake.Cloud }
+
+func (c cloudClock) Sleep(ctx context.Context, d time.Duration) error {
+	c.Advance(d)
+	return ctx.Err()
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// persistentVolume reads a volume from JSON.
+func persistentVolume(t *testing.T, json string) *unstructured.Unstructured {
+	t.Helper()
+	pv := &unstructured.Unstructured{}
+	if err := pv.UnmarshalJSON([]byte(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv"},` + json + `}`)); err != nil {
+		t.Fatal(err)
+	}
+	return pv
+}
+
+// csi is a volume of the driver for managed disks.
+func csi(t *testing.T, handle string) *unstructured.Unstructured {
+	return persistentVolume(t, fmt.Sprintf(`"spec":{"csi":{"driver":"disk.csi.azure.com","volumeHandle":%q}}`, handle))
+}
+
+// backUp does what Velero does with a volume, and returns the snapshot's id.
+func (s *scene) backUp(pv *unstructured.Unstructured, tags map[string]string) (string, error) {
+	s.t.Helper()
+	name, err := s.VolumeID(s.t.Context(), sdk.VolumeIDInput{PersistentVolume: pv})
+	if err != nil {
+		return "", err
+	}
+	if _, err := s.VolumeInfo(s.t.Context(), sdk.VolumeInfoInput{VolumeID: name.VolumeID}); err != nil {
+		return "", err
+	}
+	out, err := s.CreateSnapshot(s.t.Context(), sdk.CreateSnapshotInput{VolumeID: name.VolumeID, Tags: tags})
+	return out.SnapshotID, err
+}
+
+func (s *scene) mustBackUp(pv *unstructured.Unstructured, tags map[string]string) string {
+	s.t.Helper()
+	id, err := s.backUp(pv, tags)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+func (s *scene) restore(in sdk.CreateVolumeInput) (azurefake.Disk, error) {
+	s.t.Helper()
+	out, err := s.CreateVolume(s.t.Context(), in)
+	if err != nil {
+		return azurefake.Disk{}, err
+	}
+	disk, ok := s.Disk(out.VolumeID)
+	if !ok {
+		s.t.Fatalf("there is no disk %q", out.VolumeID)
+	}
+	return disk, nil
+}
+
+func (s *scene) mustRestore(in sdk.CreateVolumeInput) azurefake.Disk {
+	s.t.Helper()
+	disk, err := s.restore(in)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return disk
+}
+
+// fails fails unless an error has the code and the words.
+func fails(t *testing.T, what string, err error, code fault.Code, words ...string) {
+	t.Helper()
+	if !errors.Is(err, code) {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%s: %q is not in: %v", what, w, err)
+		}
+	}
+}
+
+// logged keeps what is logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
