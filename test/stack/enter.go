@@ -256,7 +256,7 @@ func dieWithParent() error {
 	if parent <= 1 {
 		return nil
 	}
-	fd, err := unix.PidfdOpen(parent, 0)
+	process, err := os.FindProcess(parent)
 	if err != nil {
 		return nil // too old a kernel; the other nets remain
 	}
@@ -264,12 +264,14 @@ func dieWithParent() error {
 		return errors.New("the parent process is gone")
 	}
 	go func() {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for {
-			if n, err := unix.Poll(poll, -1); n > 0 || (err != nil && err != unix.EINTR) {
-				_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		_ = process.WithHandle(func(fd uintptr) {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			for {
+				if n, err := unix.Poll(poll, -1); n > 0 || (err != nil && err != unix.EINTR) {
+					_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+				}
 			}
-		}
+		})
 	}()
 	return nil
 }

@@ -40,23 +40,29 @@ func parentDeath() <-chan struct{} {
 	if parent == 0 {
 		return dead // the parent is outside of this pid namespace
 	}
-	fd, err := unix.PidfdOpen(parent, 0)
+	process, err := os.FindProcess(parent)
 	if err != nil || os.Getppid() != parent {
 		go watchParentID(parent, dead)
 		return dead
 	}
 	go func() {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for {
-			if n, err := unix.Poll(poll, -1); n > 0 || err != nil && err != unix.EINTR {
-				break
-			}
-		}
-		unix.Close(fd)
-		// An error of poll does not tell that the parent is gone; its id does.
+		// An error does not tell that the parent is gone; its id does.
+		_ = process.WithHandle(waitForEnd)
+		_ = process.Release()
 		watchParentID(parent, dead)
 	}()
 	return dead
+}
+
+// waitForEnd waits until the process has ended that a process descriptor stands
+// for.
+func waitForEnd(pidfd uintptr) {
+	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		if n, err := unix.Poll(poll, -1); n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 func watchParentID(parent int, dead chan<- struct{}) {

@@ -16,23 +16,27 @@ import (
 // Process stands for one process, also when its number is given to another one
 // later. It need not be a child.
 type Process struct {
-	PID int
-	fd  int
+	PID    int
+	handle *os.Process
 }
 
 func open(pid int) (Process, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
+	handle, err := os.FindProcess(pid)
+	if err == nil {
+		err = handle.WithHandle(func(uintptr) {}) // fails unless it stands for a running process
+	}
 	if err != nil {
 		return Process{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return Process{pid, fd}, nil
+	return Process{pid, handle}, nil
 }
 
-func (p Process) close() { _ = unix.Close(p.fd) }
+// close gives up the handle. Further calls have no effect.
+func (p Process) close() { _ = p.handle.Release() }
 
 // Signal sends a signal. A process that has ended is no error.
 func (p Process) Signal(s syscall.Signal) error {
-	if err := unix.PidfdSendSignal(p.fd, s, nil, 0); !errors.Is(err, unix.ESRCH) {
+	if err := p.handle.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil
@@ -42,12 +46,20 @@ func (p Process) Signal(s syscall.Signal) error {
 func (p Process) Ended(within time.Duration) error {
 	deadline := time.Now().Add(within)
 	for {
-		poll := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, int(max(0, time.Until(deadline)).Milliseconds()))
+		var n int
+		var pollErr error
+		err := p.handle.WithHandle(func(fd uintptr) {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			n, pollErr = unix.Poll(poll, int(max(0, time.Until(deadline)).Milliseconds()))
+		})
 		switch {
-		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, os.ErrProcessDone):
+			return nil
 		case err != nil:
 			return err
+		case errors.Is(pollErr, unix.EINTR):
+		case pollErr != nil:
+			return pollErr
 		case n > 0:
 			return nil
 		default:

@@ -81,38 +81,48 @@ func hasEntry(env []byte, entry string) bool {
 
 // Handle stands for one process, also when its number is given to another one
 // later. It need not be a child.
-type Handle struct{ fd int }
+type Handle struct{ process *os.Process }
 
 // Open returns a handle on a running process.
 func Open(pid int) (Handle, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.WithHandle(func(uintptr) {}) // fails unless it stands for a running process
+	}
 	if err != nil {
 		return Handle{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return Handle{fd}, nil
+	return Handle{p}, nil
 }
 
-func (h Handle) Close() error { return unix.Close(h.fd) }
+// Close gives up the handle. Further calls have no effect.
+func (h Handle) Close() { _ = h.process.Release() }
 
 // Kill ends the process.
 func (h Handle) Kill() error {
-	err := unix.PidfdSendSignal(h.fd, unix.SIGKILL, nil, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return nil
+	if err := h.process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Ended waits for the end of the process and reports whether it came in time.
 func (h Handle) Ended(within time.Duration) (bool, error) {
 	deadline := time.Now().Add(within)
 	for {
-		left := max(0, time.Until(deadline))
-		poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, int(left.Milliseconds()))
-		if errors.Is(err, unix.EINTR) {
-			continue
+		var n int
+		var pollErr error
+		err := h.process.WithHandle(func(fd uintptr) {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			n, pollErr = unix.Poll(poll, int(max(0, time.Until(deadline)).Milliseconds()))
+		})
+		switch {
+		case errors.Is(err, os.ErrProcessDone):
+			return true, nil
+		case err != nil:
+			return false, err
+		case !errors.Is(pollErr, unix.EINTR):
+			return n > 0, pollErr
 		}
-		return n > 0, err
 	}
 }
