@@ -34,13 +34,13 @@ const (
 	// uploads, and larger ones cost memory without being faster.
 	window = 512 << 10
 
-	// farewell is how long calls have to notice that the host has gone. The host
-	// kills the process after two seconds.
-	farewell = 1500 * time.Millisecond
+	// shutdownTime is how long calls have to return after the host has asked for
+	// the end. The host kills the process after two seconds.
+	shutdownTime = 1500 * time.Millisecond
 
-	// cleanUp is how long they have when the host has gone without a word, since
-	// nobody is about to kill the process. An upload is aborted in this time.
-	cleanUp = 5 * time.Second
+	// cleanUpTime is how long they have when the host has gone without a word,
+	// since nobody is about to kill the process. An upload is aborted in this time.
+	cleanUpTime = 5 * time.Second
 )
 
 // Launched reports whether a plugin host has started this process.
@@ -50,7 +50,7 @@ func Launched() bool { return os.Getenv("VELERO_PLUGIN") == "hello" }
 type Limits struct {
 	Client time.Duration // from the handshake to the first connection
 	Grace  time.Duration // from the end of the last connection to the end of the process
-	Idle   time.Duration // without any call
+	Idle   time.Duration // without any call in progress
 	Stall  time.Duration // for the host to take one message of an object
 	Drain  time.Duration // for the host to end an upload that has failed
 }
@@ -83,7 +83,8 @@ type Server struct {
 	end     context.CancelCauseFunc
 
 	connections connections
-	lastCall    atomic.Int64 // Unix nanoseconds
+	calls       atomic.Int64 // those in progress
+	lastCall    atomic.Int64 // when one has last begun or ended, in Unix nanoseconds
 }
 
 // New returns a server with the given limits.
@@ -187,9 +188,9 @@ func handshake(w io.Writer, network, address, certificate string) error {
 // stop lets running calls return, for as long as the host will wait if there is
 // one.
 func (s *Server) stop(g *grpc.Server) {
-	patience := farewell
+	timeout := shutdownTime
 	if cause := context.Cause(s.running); cause == errParentDeath || cause == errDisconnected {
-		patience = cleanUp
+		timeout = cleanUpTime
 	}
 	done := make(chan struct{})
 	go func() {
@@ -198,7 +199,7 @@ func (s *Server) stop(g *grpc.Server) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		g.Stop()
 	}
 }
@@ -232,7 +233,7 @@ func (s *Server) watch(parentDied <-chan struct{}, signals <-chan os.Signal) {
 		case <-deadline:
 			s.end(reason)
 		case <-idle:
-			if time.Since(time.Unix(0, s.lastCall.Load())) > s.limits.Idle {
+			if s.calls.Load() == 0 && time.Since(time.Unix(0, s.lastCall.Load())) > s.limits.Idle {
 				s.end(errIdle)
 			}
 		}
@@ -242,6 +243,7 @@ func (s *Server) watch(parentDied <-chan struct{}, signals <-chan os.Signal) {
 // context returns the context of a call: it ends with the call or when the
 // process is about to end.
 func (s *Server) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	s.calls.Add(1)
 	s.lastCall.Store(time.Now().UnixNano())
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(s.running, func() { cancel(context.Cause(s.running)) })
@@ -249,6 +251,7 @@ func (s *Server) context(ctx context.Context) (context.Context, context.CancelFu
 		unhook()
 		cancel(nil)
 		s.lastCall.Store(time.Now().UnixNano())
+		s.calls.Add(-1)
 	}
 }
 
