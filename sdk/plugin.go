@@ -37,6 +37,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/hostlog"
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/server"
+	"google.golang.org/grpc"
 )
 
 // Plugin is one plugin binary: a set of named implementations. Register all of
@@ -126,6 +127,20 @@ type CommandInput struct {
 	Host           Host     // of a process that is started by hand; its Logger writes to Stderr
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+}
+
+// Register registers the gRPC services of the plugin's kinds, with all methods
+// that Velero calls. It is for programs that serve them by other means than Main,
+// as package sdktest and module sdk/goplugin do. It returns what is wrong with the
+// registrations of implementations.
+func (p *Plugin) Register(r grpc.ServiceRegistrar) error {
+	if err := errors.Join(p.problems...); err != nil {
+		return err
+	}
+	for _, service := range p.services(server.New(p.log, server.LimitsFromEnv())) {
+		r.RegisterService(&service, nil)
+	}
+	return nil
 }
 
 // Main runs the plugin and ends the process.

@@ -108,26 +108,36 @@ func frames() []*abi.StackFrame {
 	}
 }
 
-// answer returns the status that the host expects for an error: Aborted for a
+// answer returns an error with the status that the host expects: Aborted for a
 // panic, the status that the error carries, else Unknown with the error's text.
 func answer(err error) error {
 	text := strings.ToValidUTF8(err.Error(), "?")
 	if p, ok := err.(*panicError); ok {
-		return withStack(status.New(codes.Aborted, text), p.frames)
+		return &answered{withStack(status.New(codes.Aborted, text), p.frames), err}
 	}
 	if carried, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
-		return carried.GRPCStatus().Err()
+		return &answered{carried.GRPCStatus(), err}
 	}
-	return status.Error(codes.Unknown, text)
+	return &answered{status.New(codes.Unknown, text), err}
 }
 
+// answered is an error of an implementation and the status that the host gets
+// for it.
+type answered struct {
+	status *status.Status
+	error
+}
+
+func (e *answered) GRPCStatus() *status.Status { return e.status }
+func (e *answered) Unwrap() error              { return e.error }
+
 // withStack attaches frames under the name that the host looks for.
-func withStack(st *status.Status, frames []*abi.StackFrame) error {
+func withStack(st *status.Status, frames []*abi.StackFrame) *status.Status {
 	value, err := proto.Marshal(&abi.Stack{Frames: frames})
 	if err != nil {
-		return st.Err()
+		return st
 	}
 	p := st.Proto()
 	p.Details = append(p.Details, &anypb.Any{TypeUrl: "type.googleapis.com/generated.Stack", Value: value})
-	return status.FromProto(p).Err()
+	return status.FromProto(p)
 }
