@@ -344,3 +344,17 @@ func (a faultyStamp) Backup(ctx context.Context, in sdk.BackupInput) (sdk.Backup
 	}
 	return a.stamp.Backup(ctx, in)
 }
+
+// restoreStamp is an action on restored items with one fault.
+type restoreStamp struct {
+	stamp
+	fault string
+}
+
+func (a restoreStamp) AppliesTo(ctx context.Context, in sdk.AppliesToInput) (sdk.Selector, error) {
+	selector, err := a.stamp.AppliesTo(ctx, in)
+	if a.fault == "restores namespaces" {
+		selector.IncludedResources = []string{"secrets", "namespaces"}
+	}
+	return selector, err
+}

@@ -178,7 +178,8 @@ func report(t *testing.T, r Result) {
 	switch r.Status {
 	case NotApplicable, Skipped:
 		t.Skipf("%s: %s", r.Status, r.Reason)
-	case Failed:
+	case Passed:
+	default:
 		t.Errorf("%s (%s)\nrequired: %s\nfound: %v\nstderr of the plugin:\n%s",
 			r.Row.Name, r.Row.Level, r.Row.Contract, r.Err, r.Stderr)
 	}

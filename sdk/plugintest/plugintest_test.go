@@ -62,7 +62,7 @@ func servePlugin(fault string) {
 	})
 	p.BackupItemAction(copyName, func(sdk.Host) (sdk.BackupItemAction, error) { return copies, nil })
 	p.RestoreItemAction(copyName, func(sdk.Host) (sdk.RestoreItemAction, error) { return copies, nil })
-	p.RestoreItemAction("example.io/stamp", func(sdk.Host) (sdk.RestoreItemAction, error) { return stamp{}, nil })
+	p.RestoreItemAction("example.io/stamp", func(sdk.Host) (sdk.RestoreItemAction, error) { return restoreStamp{fault: fault}, nil })
 	p.DeleteItemAction("example.io/stamp", func(sdk.Host) (sdk.DeleteItemAction, error) { return stamp{}, nil })
 	p.ItemBlockAction("example.io/stamp", func(sdk.Host) (sdk.ItemBlockAction, error) { return stamp{}, nil })
 	p.Main()
@@ -208,6 +208,7 @@ func flaws() []flaw {
 		{"action.result", "turns integers into floats", "is 9007199254740992"},
 		{"action.applies-to", "answers with a bad label selector", "label selector"},
 		{"action.applies-to", "changes its selector", "resource2"},
+		{"action.restored-namespaces", "restores namespaces", "it selects the resource namespaces"},
 		{"action.operations", stockFault, "Progress is empty"},
 		{"action.hostile-item", "trusts its objects", "it panics"},
 		{"action.hostile-item", stockFault, "has no kind"},
@@ -257,7 +258,7 @@ func flaws() []flaw {
 		{"snapshotter.create-volume", "divides by the IOPS", "divide by zero"},
 		{"snapshotter.create-volume", "makes nothing without a zone", "no id and no error"},
 		{"snapshotter.create-volume", "makes volumes of one type", `has the type "slow"`},
-		{"fault.put-interrupted", "stores what it has when a body breaks", "after 100000 bytes"},
+		{"fault.put-interrupted", "stores what it has when a body breaks", " exists"},
 		{"fault.put-host-killed", "stores what it has when a body breaks", "of the object arrived"},
 		{"fault.put-refused", stockFault, `no more than "EOF"`},
 		{"fault.get-abandoned", "ends slowly", "the Velero server kills"},

@@ -130,6 +130,15 @@ func actions(s *Suite) string {
 	return "the plugin lists no action on items"
 }
 
+func restoreActions(s *Suite) string {
+	for _, a := range s.actions() {
+		if a.kind.Version1() == wire.RestoreItemAction {
+			return ""
+		}
+	}
+	return "the plugin lists no action on restored items"
+}
+
 func operations(s *Suite) string {
 	for _, a := range s.actions() {
 		if a.kind.Asynchronous() {

@@ -33,6 +33,12 @@ func actionRows() []Row {
 		needs:       []need{actions},
 		run:         selectors,
 	}, {
+		ID: "action.restored-namespaces", Level: Should, Name: "restore of namespaces",
+		Contract:    "no action on restored items selects namespaces by name of the resource, since Velero 1.18 and later restore namespaces before they run any action",
+		Consequence: "the action never sees a namespace, and what it does to namespaces is not done",
+		needs:       []need{restoreActions},
+		run:         restoredNamespaces,
+	}, {
 		ID: "action.large-item", Level: Should, Name: "large items",
 		Contract:    "items of 5 MiB are accepted by every action, and one of 20 MiB comes back whole",
 		Consequence: "objects of a few MiB are missing from the backup, or cannot be restored",
@@ -185,6 +191,24 @@ func checkSelector(ctx context.Context, a wire.Action) error {
 		return fmt.Errorf("the label selector %q: %w", first.GetSelector(), err)
 	}
 	return nil
+}
+
+func restoredNamespaces(ctx context.Context, s *session) error {
+	return s.eachAction(ctx, func(_ *host.Plugin, a wire.Action) error {
+		if a.Kind.Version1() != wire.RestoreItemAction {
+			return nil
+		}
+		selector, err := a.AppliesTo(ctx)
+		if err != nil {
+			return err
+		}
+		for _, resource := range selector.GetIncludedResources() {
+			if slices.Contains([]string{"namespaces", "namespace", "ns"}, strings.ToLower(resource)) {
+				return fmt.Errorf("it selects the resource %s", resource)
+			}
+		}
+		return nil
+	})
 }
 
 func largeItems(ctx context.Context, s *session) error {

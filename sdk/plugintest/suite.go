@@ -40,14 +40,15 @@ type offer struct {
 type Status int
 
 const (
-	Passed Status = iota
+	NotChecked Status = iota // the zero value: nobody has checked the row
+	Passed
 	Failed
 	Skipped       // the caller asked for it
 	NotApplicable // the plugin does not offer what the row is about
 )
 
 func (s Status) String() string {
-	return [...]string{"passed", "failed", "skipped", "not applicable"}[s]
+	return [...]string{"not checked", "passed", "failed", "skipped", "not applicable"}[s]
 }
 
 // Result is what became of one row.
@@ -173,6 +174,8 @@ func (s *Suite) check(ctx context.Context, row Row) Result {
 		r.Status, r.Reason = NotApplicable, not.Error()
 	case err != nil:
 		r.Status, r.Err, r.Stderr = Failed, err, session.stderr()
+	default:
+		r.Status = Passed
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -123,8 +124,8 @@ func (r *report) add(result plugintest.Result) row {
 	case plugintest.NotApplicable:
 		checked.Status = notApplicable
 		r.Summary.NotApplicable++
-	case plugintest.Failed:
-		checked.Status, checked.Found = failed, result.Err.Error()
+	default:
+		checked.Status, checked.Found = failed, fmt.Sprint(result.Err)
 		if result.Row.Level == plugintest.Must {
 			r.Summary.FailedMust++
 		} else {
