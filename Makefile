@@ -10,7 +10,8 @@ SOAK ?= 1h
 # the name of the plugin that it replaces.
 PLUGIN_FOLDERS := \
 	velero-plugin-for-aws:aws \
-	velero-plugins:openshift
+	velero-plugins:openshift \
+	kubevirt-velero-plugin:kubevirt
 
 PLUGINS := $(foreach row,$(PLUGIN_FOLDERS),$(firstword $(subst :, ,$(row))))
 

@@ -48,6 +48,7 @@ var catalogue = []area{
 // pluginCatalogue has the folders of the plugins that declare codes of their own.
 var pluginCatalogue = []struct{ title, dir string }{
 	{"Objects of OpenShift", "plugins/openshift/imagecopy"},
+	{"Virtual machines", "plugins/kubevirt"},
 }
 
 // allAreas returns the whole catalogue.

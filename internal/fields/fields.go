@@ -41,6 +41,12 @@ func TextAt(object Map, path ...string) string {
 	return text
 }
 
+// BoolAt returns the boolean at a path, or false.
+func BoolAt(object Map, path ...string) bool {
+	value, _ := At(object, path...).(bool)
+	return value
+}
+
 // Each yields the elements of a list that are objects.
 func Each(list []any) iter.Seq[Map] {
 	return func(yield func(Map) bool) {
@@ -105,6 +111,12 @@ func Label(item *unstructured.Unstructured, key string) string {
 	return TextAt(item.Object, "metadata", "labels", key)
 }
 
+// HasLabel reports whether a label is there, with any value.
+func HasLabel(item *unstructured.Unstructured, key string) bool {
+	_, ok := MapAt(item.Object, "metadata", "labels")[key]
+	return ok
+}
+
 // SetLabel sets a label.
 func SetLabel(item *unstructured.Unstructured, key, value string) {
 	SetMeta(item, "labels", key, value)
@@ -142,6 +154,9 @@ func removeMeta(item *unstructured.Unstructured, field, key string) {
 // Child returns the object in a field, which it makes if there is nothing. It
 // is nil if the field has another type.
 func Child(object Map, name string) Map {
+	if object == nil {
+		return nil
+	}
 	if object[name] == nil {
 		object[name] = Map{}
 	}

@@ -99,6 +99,7 @@ type Selection struct {
 	Labels string // a label selector
 	Fields string // a field selector
 	Limit  int64  // how many objects at most; 0 is no limit
+	Page   int64  // how many objects one answer has at most; 0 is pageSize
 }
 
 // Each calls visit with the objects of a kind in a namespace, or with those of
@@ -110,6 +111,9 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 		return err
 	}
 	options := metav1.ListOptions{LabelSelector: s.Labels, FieldSelector: s.Fields, Limit: pageSize}
+	if s.Page > 0 {
+		options.Limit = s.Page
+	}
 	if s.Limit > 0 {
 		options.Limit = s.Limit
 	}

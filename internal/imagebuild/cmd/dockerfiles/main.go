@@ -29,6 +29,7 @@ type plugin struct {
 var plugins = []plugin{
 	{"aws", "velero-plugin-for-aws", "Velero plugin for Amazon S3 and stores that speak its protocol"},
 	{"openshift", "velero-plugins", "Velero plugin for the objects of OpenShift"},
+	{"kubevirt", "kubevirt-velero-plugin", "Velero plugin for the virtual machines of KubeVirt"},
 }
 
 //go:embed Dockerfile.tmpl
