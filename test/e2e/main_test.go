@@ -5,11 +5,10 @@ package e2e
 import (
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{cases.BuiltPlugin("../..", "velero-plugin-for-aws")}}}
+var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{stack.BuiltPlugin("../..", "velero-plugin-for-aws")}}}
 
 func TestMain(m *testing.M) { servers.Main(m, tools.Core()...) }

@@ -24,6 +24,8 @@ type Location struct {
 	Default bool
 	// ValidationPeriod is how often Velero checks it; 0 is a minute.
 	ValidationPeriod time.Duration
+	// Labels and Annotations are those of the object.
+	Labels, Annotations map[string]string
 }
 
 func (l Location) object(secret string) *unstructured.Unstructured {
@@ -48,7 +50,10 @@ func (l Location) object(secret string) *unstructured.Unstructured {
 	if l.ValidationPeriod > 0 {
 		spec["validationFrequency"] = l.ValidationPeriod.String()
 	}
-	return veleroObject("BackupStorageLocation", l.Name, spec)
+	object := veleroObject("BackupStorageLocation", l.Name, spec)
+	object.SetLabels(l.Labels)
+	object.SetAnnotations(l.Annotations)
+	return object
 }
 
 // WriteFiles writes the location and its credential to files in a folder, for

@@ -50,6 +50,28 @@ func (v *VeleroClient) AddLocation(ctx context.Context, location Location) error
 	return v.awaitLocation(ctx, location.Name)
 }
 
+// OfferLocation creates a backup storage location with its secret, as AddLocation
+// does, and waits until Velero has called the plugin for it. It returns the phase
+// that the location is in then, and the message that tells why.
+func (v *VeleroClient) OfferLocation(ctx context.Context, location Location) (phase, message string, err error) {
+	if err := v.createLocation(ctx, location); err != nil {
+		return "", "", err
+	}
+	err = v.await(ctx, func(ctx context.Context) error {
+		found, err := v.Resource("backupstoragelocations").Get(ctx, location.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		phase = Phase(found)
+		message, _, _ = unstructured.NestedString(found.Object, "status", "message")
+		if phase == "" {
+			return fmt.Errorf("Velero has not looked at backup storage location %s", location.Name)
+		}
+		return nil
+	})
+	return phase, message, err
+}
+
 // RemoveLocation deletes a backup storage location with its secret. Velero
 // then forgets the backups in it; the bucket keeps them.
 func (v *VeleroClient) RemoveLocation(ctx context.Context, name string) error {

@@ -4,8 +4,6 @@ package cases
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,18 +14,6 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/e2e/app"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
-
-// binEnv names the folder of the built plugins, if that is not bin.
-const binEnv = "OADP_PLUGIN_BIN"
-
-// BuiltPlugin is the path of a plugin. root is that of the checkout.
-func BuiltPlugin(root, name string) string {
-	dir := os.Getenv(binEnv)
-	if dir == "" {
-		dir = filepath.Join(root, "bin")
-	}
-	return filepath.Join(dir, name)
-}
 
 // testTimeout bounds a whole test: a plugin that hangs must not stop the run.
 const testTimeout = 3 * time.Minute

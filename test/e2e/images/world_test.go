@@ -13,7 +13,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/support/registrytree"
 )
@@ -85,7 +84,7 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 		return nil, nil, err
 	}
 	velero, err := servers.StartVelero(ctx, s.cluster, stack.VeleroOptions{
-		Plugins: []string{aws, cases.BuiltPlugin("../../..", "velero-plugins")},
+		Plugins: []string{aws, stack.BuiltPlugin("../../..", "velero-plugins")},
 		Flags:   []string{"--item-block-worker-count=4"},
 		Env: []string{"KUBECONFIG=" + who.kubeconfig, imagesEnv,
 			"OADP_IMAGE_GC_GRACE=1ms", "AWS_MAX_ATTEMPTS=3"},
@@ -101,7 +100,7 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 // without a credential of its own keeps backups, and nothing tells the openshift
 // plugin how to reach the bucket.
 func awsPlugin(store *stack.MinIO) (string, error) {
-	plugin, err := filepath.Abs(cases.BuiltPlugin("../../..", "velero-plugin-for-aws"))
+	plugin, err := filepath.Abs(stack.BuiltPlugin("../../..", "velero-plugin-for-aws"))
 	if err != nil {
 		return "", err
 	}

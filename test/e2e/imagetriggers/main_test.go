@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/imagebuild"
-	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
@@ -41,7 +40,7 @@ func installVelero(ctx context.Context, t *testing.T, node *stack.Node, store *s
 // addPlugin gives the node an image that installs a plugin, and returns its name.
 func addPlugin(ctx context.Context, t *testing.T, node *stack.Node, name string) string {
 	t.Helper()
-	path, err := filepath.Abs(cases.BuiltPlugin("../../..", name))
+	path, err := filepath.Abs(stack.BuiltPlugin("../../..", name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
@@ -22,5 +21,5 @@ func TestMain(m *testing.M) {
 }
 
 func plugins() []string {
-	return []string{cases.BuiltPlugin("../../..", "velero-plugin-for-aws"), cases.BuiltPlugin("../../..", "velero-plugins")}
+	return []string{stack.BuiltPlugin("../../..", "velero-plugin-for-aws"), stack.BuiltPlugin("../../..", "velero-plugins")}
 }

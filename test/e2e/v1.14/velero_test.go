@@ -13,7 +13,7 @@ const release tools.VeleroRelease = "1.14"
 
 var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{
 	Server:  release.Server(),
-	Plugins: []string{cases.BuiltPlugin("../../..", "velero-plugin-for-aws")},
+	Plugins: []string{stack.BuiltPlugin("../../..", "velero-plugin-for-aws")},
 }}
 
 func TestMain(m *testing.M) { servers.Main(m, tools.ControlPlane, tools.MinIO, release.Tool()) }
