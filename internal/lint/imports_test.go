@@ -36,6 +36,7 @@ func TestViolations(t *testing.T) {
 		{"test on internal test", goPackage{ImportPath: m + "test/e2e/images", Imports: own("test/e2e/cases", "test/fakes/openshift", "test/support/host", "test/stack")}, ""},
 		{"suite on suite", goPackage{ImportPath: m + "test/e2e/images", XTestImports: own("test/faults/network")}, "suites do not import each other"},
 		{"fake on suite", goPackage{ImportPath: m + "test/fakes/aws", TestImports: own("test/compat")}, "imports no suite"},
+		{"contract on provider", goPackage{ImportPath: m + "internal/objectstore", Imports: own("internal/objectstore/s3")}, "does not import its providers"},
 		{"contract's tests on provider", goPackage{ImportPath: m + "internal/objectstore", XTestImports: own("internal/objectstore/s3")}, ""},
 		{"store on contract, access and endpoint", goPackage{ImportPath: m + "internal/objectstore/azblob", Imports: own("internal/objectstore", "internal/azureaccess", "internal/endpoint")}, ""},
 		{"store on another cloud's store", goPackage{ImportPath: m + "internal/objectstore/azblob", Imports: own("internal/objectstore/s3")}, "what knows another"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,6 +39,7 @@ var cloudPlaces = []place{
 	{"examples/<cloud>", ""},
 	{"test/fakes/<cloud>", ""},
 	{"test/bench/store/baseline/<cloud>", ""},
+	{"SECURITY.md", "(`<cloud>`)"},
 }
 
 // checkPlaces reports what the plugins and clouds lack, and whether the page for
@@ -66,7 +68,7 @@ func checkPlaces(root string) error {
 			errs = append(errs, p.missing(root, names))
 		}
 	}
-	return errors.Join(append(errs, checkMakefile(root, plugins), checkPage(root))...)
+	return errors.Join(append(errs, checkMakefile(root, plugins), checkPage(root), checkSecurityTests(root))...)
 }
 
 // missing returns an error if a place is not there.
@@ -130,6 +132,38 @@ func checkPage(root string) error {
 		if !strings.Contains(string(text), "`"+p.path+"`") {
 			errs = append(errs, fmt.Errorf("CONTRIBUTING.md does not name `%s`", p.path))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// testName is a test or fuzz target in the table of SECURITY.md.
+var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+
+// checkSecurityTests makes sure that the tests behind SECURITY.md exist.
+func checkSecurityTests(root string) error {
+	page, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	if err != nil {
+		return err
+	}
+	missing := map[string]bool{}
+	for _, name := range testName.FindAllStringSubmatch(string(page), -1) {
+		missing[name[1]] = true
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for name := range missing {
+			if strings.Contains(string(text), "\nfunc "+name+"(") {
+				delete(missing, name)
+			}
+		}
+		return err
+	})
+	errs := []error{err}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		errs = append(errs, fmt.Errorf("SECURITY.md names %s, which is no test", name))
 	}
 	return errors.Join(errs...)
 }

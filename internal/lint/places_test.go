@@ -36,6 +36,8 @@ func TestMissingPlaces(t *testing.T) {
 	write("README.md", "docs/kubevirt.md")
 	write("CONTRIBUTING.md", "`docs/<name>.md`")
 	write("docs/azure.md", "")
+	write("SECURITY.md", "| (`gcp`) | `TestThere`, `FuzzGone` |")
+	write("internal/x/x_test.go", "package x\n\nfunc TestThere(t *testing.T) {}\n")
 	write("Dockerfile.kubevirt", "")
 	err := checkPlaces(root)
 	if err == nil {
@@ -51,12 +53,14 @@ func TestMissingPlaces(t *testing.T) {
 		`plugins/azure/main.go does not name sdk.New("velero-plugin-for-microsoft-azure"`,
 		"the Makefile has a row for velero-plugin-for-gcp",
 		"CONTRIBUTING.md does not name `internal/<cloud>access`",
+		"SECURITY.md does not name (`azure`)",
+		"SECURITY.md names FuzzGone, which is no test",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not found: %s", want)
 		}
 	}
-	for _, unwanted := range []string{"Dockerfile.kubevirt is", "internal/gcpaccess", "`docs/<name>.md`"} {
+	for _, unwanted := range []string{"Dockerfile.kubevirt is", "internal/gcpaccess", "`docs/<name>.md`", "TestThere"} {
 		if strings.Contains(err.Error(), unwanted) {
 			t.Errorf("reported: %s", unwanted)
 		}

@@ -77,6 +77,8 @@ func betweenProviders(from, to string, test bool) string {
 		return "what knows one cloud does not import what knows another"
 	case test:
 		return ""
+	case fromLayer == layerContract && toCloud != "":
+		return "a contract does not import its providers"
 	case fromLayer == layerEndpoint && toLayer > layerEndpoint:
 		return "internal/endpoint knows no cloud and no store"
 	case fromLayer == layerAccess && toLayer > layerAccess:
