@@ -101,8 +101,9 @@ func (a *attacker) backup(ctx context.Context) *unstructured.Unstructured {
 	return object
 }
 
-// restore restores that backup into the attacker's namespace, as the controller
-// of NonAdminRestores does.
+// restore restores that backup into the attacker's namespace. The Restore names
+// the namespace: one that names none is an administrator's, since Velero itself
+// then restores into whatever namespaces the tarball has.
 func (a *attacker) restore(ctx context.Context) *unstructured.Unstructured {
 	a.t.Helper()
 	object, err := a.velero.Restore(ctx, a.namespace, map[string]any{
@@ -172,7 +173,7 @@ func (a *attacker) mustHaveStayedInside() {
 	a.t.Helper()
 	for _, r := range a.api.Requests() {
 		if what := a.outsideAPI(r); what != "" {
-			a.t.Errorf("API: %s: %s", r, what)
+			a.t.Errorf("API: %s by %s: %s", r, r.Header.Get("User-Agent"), what)
 		}
 	}
 	for _, r := range a.pulls.take() {
@@ -269,5 +270,32 @@ func (a *attacker) replace(ctx context.Context, suffix string, content []byte) {
 			_, err := client.PutObject(ctx, a.bucket, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
 			must(a.t, err)
 		}
+	}
+}
+
+// copyRepository lets the attacker's bucket have the images of the attacker's
+// stream app under the name of another repository as well, such as victim/app.
+func (a *attacker) copyRepository(ctx context.Context, repository string) {
+	a.t.Helper()
+	client, err := a.store.Client(a.store.TLSEndpoint)
+	must(a.t, err)
+	own := a.namespace + "/app"
+	copied := 0
+	for _, key := range a.keysIn(ctx, a.t, a.bucket) {
+		to := strings.ReplaceAll(key, own, repository)
+		if to == key || !strings.HasPrefix(key, "docker/") {
+			continue
+		}
+		object, err := client.GetObject(ctx, a.bucket, key, minio.GetObjectOptions{})
+		must(a.t, err)
+		content, err := io.ReadAll(object)
+		must(a.t, errors.Join(err, object.Close()))
+		content = bytes.ReplaceAll(content, []byte(own), []byte(repository))
+		_, err = client.PutObject(ctx, a.bucket, to, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+		must(a.t, err)
+		copied++
+	}
+	if copied == 0 {
+		a.t.Fatalf("the bucket has nothing of %s", own)
 	}
 }

@@ -92,7 +92,7 @@ func buildBaseline(ctx context.Context, output string) error {
 // plugin stands for.
 func stackMinIO(ctx context.Context) (string, error) {
 	command := exec.CommandContext(ctx, "go", "run", "./test/stack/cmd/stack", "build", "minio")
-	command.Dir = filepath.Join("..", "..")
+	command.Dir = filepath.Join("..", "..", "..")
 	command.Env = append(os.Environ(), "GOWORK=")
 	command.Stderr = os.Stderr
 	output, err := command.Output()
