@@ -5,42 +5,44 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-const guide = "../../docs/aws.md"
-
-// The guide says what the servers do here, and with which versions.
+// The guide of each provider says what the servers do here, and with which
+// versions.
 func TestGuideHasTheMatrix(t *testing.T) {
-	text, err := os.ReadFile(guide)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := matrix()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), want) {
-		t.Errorf("%s lacks this table:\n%s", guide, want)
+	for _, p := range providers {
+		text, err := os.ReadFile(p.guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := p.matrix()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks this table:\n%s", p.guide, want)
+		}
 	}
 }
 
 // matrix is the table of the checks and servers, in Markdown.
-func matrix() (string, error) {
+func (p provider) matrix() (string, error) {
 	var b strings.Builder
 	b.WriteString("| |")
-	for _, s := range servers {
+	for _, s := range p.servers {
 		version, err := pinned(s.module)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(&b, " %s %s |", s.name, version)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(servers)) + "\n")
-	for _, c := range checks() {
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(p.servers)) + "\n")
+	for _, c := range p.all() {
 		fmt.Fprintf(&b, "| %s |", c.name)
-		for _, s := range servers {
+		for _, s := range p.servers {
 			cell := "yes"
 			if l, limited := s.limits[c.name]; limited {
 				cell = "no: " + l.reason
@@ -85,14 +87,12 @@ func pinned(module string) (string, error) {
 
 // A limit that names no check would never be looked at.
 func TestLimitsNameChecks(t *testing.T) {
-	for _, s := range servers {
-		for name := range s.limits {
-			known := false
-			for _, c := range checks() {
-				known = known || c.name == name
-			}
-			if !known {
-				t.Errorf("%s: no check is called %q", s.name, name)
+	for _, p := range providers {
+		for _, s := range p.servers {
+			for name := range s.limits {
+				if !slices.ContainsFunc(p.all(), func(c check) bool { return c.name == name }) {
+					t.Errorf("%s: no check is called %q", s.name, name)
+				}
 			}
 		}
 	}

@@ -75,8 +75,8 @@ func TestPolicies(t *testing.T) {
 	server := stores.VersityGW(t)
 	t.Setenv("AWS_ENDPOINT_URL_STS", server.IAMEndpoint)
 	admin := iam{server.IAMEndpoint, server.AccessKey, server.SecretKey}
-	s := newScene(t, endpointOf(&server.S3Server))
-	full := example(t, s.bucket, "backups", "tagging")
+	s := newScene(t, awsProvider, s3EndpointOf(&server.S3Server))
+	full := example(t, s.name, "backups", "tagging")
 
 	run := func(t *testing.T, name string, p policy) (found map[string]string, failed string, err error) {
 		document, err := json.Marshal(p)
@@ -89,7 +89,7 @@ func TestPolicies(t *testing.T) {
 		}
 		config := maps.Clone(s.config)
 		config["tagging"] = "team=backup"
-		if config["credentialsFile"], err = s.credentials(id, secret); err != nil {
+		if config["credentialsFile"], err = ofAWS(s).credentials(id, secret); err != nil {
 			t.Fatal(err)
 		}
 		checks, err := s3.New(slog.New(slog.DiscardHandler)).Checks(s.ctx, sdk.ChecksInput{Config: config})
@@ -144,7 +144,7 @@ func fix(err error) string {
 
 // The guide quotes the policies, and the trust policies are ones.
 func TestGuideHasThePolicies(t *testing.T) {
-	text, err := os.ReadFile(guide)
+	text, err := os.ReadFile(awsProvider.guide)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestGuideHasThePolicies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(text), string(quoted)) {
-			t.Errorf("%s lacks %s", guide, name)
+			t.Errorf("%s lacks %s", awsProvider.guide, name)
 		}
 		if name == "trust-web-identity" {
 			trust := strings.NewReplacer("ACCOUNT", "000000000000", "ISSUER", "oidc.example.com").Replace(string(quoted))

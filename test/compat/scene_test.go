@@ -3,88 +3,70 @@ package compat
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	mathrand "math/rand/v2"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
-
-	"github.com/minio/minio-go/v7"
-
-	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
-// scene is an empty bucket of a server, with the configuration of a location in
-// it and a client that shares no code with the store.
+// scene is an empty bucket of a server, for one check.
 type scene struct {
-	ctx    context.Context
-	server endpoint
-	proxy  *s3proxy.Proxy
-	bucket string
-	config map[string]string
-	client *minio.Client
-	dir    string
-	log    io.Writer
+	bucket
+	ctx      context.Context
+	provider provider
+	log      io.Writer
 }
 
-func newScene(t *testing.T, server endpoint) *scene {
+func newScene(t *testing.T, p provider, at endpoint) *scene {
 	t.Helper()
-	client, err := server.client()
+	bucket, err := at.newBucket(t)
 	if err != nil {
-		t.Fatal(err)
-	}
-	s := &scene{
-		ctx:    t.Context(),
-		server: server,
-		proxy:  s3proxy.NewTLS(t, server.url, nil, s3proxy.Strict()...),
-		bucket: "compat-" + strings.ToLower(rand.Text()[:12]),
-		client: client,
-		dir:    t.TempDir(),
-		log:    t.Output(),
-	}
-	if err := client.MakeBucket(s.ctx, s.bucket, minio.MakeBucketOptions{Region: server.region}); err != nil {
 		t.Fatalf("make a bucket: %v", err)
 	}
-	credentials, err := s.credentials(server.accessKey, server.secretKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.config = map[string]string{
-		"bucket": s.bucket, "prefix": "", "region": server.region, "s3Url": s.proxy.URL, "caCert": string(s.proxy.CAPEM),
-		"s3ForcePathStyle": "true", "credentialsFile": credentials,
-	}
-	return s
+	return &scene{bucket: bucket, ctx: t.Context(), provider: p, log: t.Output()}
 }
 
-// credentials writes a file with a key.
-func (s *scene) credentials(id, secret string) (path string, err error) {
-	path = filepath.Join(s.dir, rand.Text())
-	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", id, secret)
-	return path, os.WriteFile(path, []byte(text), 0o600)
-}
-
-// store returns a store with the scene's configuration and the given changes.
-func (s *scene) store(changes ...string) (*s3.Store, error) {
+// store returns a store with the scene's configuration and the given changes, each
+// a key and its value.
+func (s *scene) store(changes ...string) (sdk.ObjectStore, error) {
 	config := maps.Clone(s.config)
 	for i := 0; i < len(changes); i += 2 {
 		config[changes[i]] = changes[i+1]
 	}
-	store := s3.New(slog.New(slog.NewTextHandler(s.log, nil)))
+	store := s.provider.newStore(slog.New(slog.NewTextHandler(s.log, nil)))
 	_, err := store.Init(s.ctx, sdk.InitInput{Config: config})
 	return store, err
 }
 
+func (s *scene) put(store sdk.ObjectStore, key string, body io.Reader) error {
+	_, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.name, Key: key, Body: body})
+	return err
+}
+
+func (s *scene) read(store sdk.ObjectStore, key string) ([]byte, error) {
+	object, err := store.GetObject(s.ctx, sdk.GetObjectInput{Bucket: s.name, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	defer object.Body.Close()
+	return io.ReadAll(object.Body)
+}
+
+func (s *scene) exists(store sdk.ObjectStore, key string) (bool, error) {
+	found, err := store.ObjectExists(s.ctx, sdk.ObjectExistsInput{Bucket: s.name, Key: key})
+	return found.Exists, err
+}
+
 // roundTrip puts an object, and reads it with the store and with the client.
-func (s *scene) roundTrip(store *s3.Store, key string, body []byte) error {
-	if _, err := store.PutObject(s.ctx, sdk.PutObjectInput{Bucket: s.bucket, Key: key, Body: bytes.NewReader(body)}); err != nil {
+func (s *scene) roundTrip(store sdk.ObjectStore, key string, body []byte) error {
+	if err := s.put(store, key, bytes.NewReader(body)); err != nil {
 		return err
 	}
 	got, err := s.read(store, key)
@@ -94,27 +76,7 @@ func (s *scene) roundTrip(store *s3.Store, key string, body []byte) error {
 	if !bytes.Equal(got, body) {
 		return fmt.Errorf("%s: %d of %d bytes come back, or others", key, len(got), len(body))
 	}
-	return s.holds(key, body)
-}
-
-func (s *scene) read(store *s3.Store, key string) ([]byte, error) {
-	object, err := store.GetObject(s.ctx, sdk.GetObjectInput{Bucket: s.bucket, Key: key})
-	if err != nil {
-		return nil, err
-	}
-	defer object.Body.Close()
-	return io.ReadAll(object.Body)
-}
-
-// holds checks an object with the client.
-func (s *scene) holds(key string, body []byte) error {
-	o, err := s.client.GetObject(s.ctx, s.bucket, key, minio.GetObjectOptions{})
-	if err != nil {
-		return err
-	}
-	defer o.Close()
-	got, err := io.ReadAll(o)
-	if err != nil {
+	if got, err = s.client.Read(s.ctx, key); err != nil {
 		return fmt.Errorf("the client reads %s: %w", key, err)
 	}
 	if !bytes.Equal(got, body) {
@@ -123,8 +85,17 @@ func (s *scene) holds(key string, body []byte) error {
 	return nil
 }
 
-// partSize is that of the store's default configuration, in bytes.
-const partSize = 5 << 20
+// awaitPart waits for the first request with a part of an upload.
+func (s *scene) awaitPart() error {
+	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+	defer cancel()
+	return stack.Await(ctx, func() error {
+		if s.network.uploadedParts() == 0 {
+			return errors.New("no part was sent")
+		}
+		return nil
+	})
+}
 
 // random returns n bytes that do not compress, the same for the same n.
 func random(n int) []byte {
