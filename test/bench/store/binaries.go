@@ -11,28 +11,31 @@ import (
 	"strings"
 )
 
-// provide returns the absolute paths of the two plugins and of MinIO, and
-// builds those that no option names: the baseline into dir, MinIO into the
+// provide returns the absolute paths of the two plugins and of the server, and
+// builds those that no option names: the baseline into dir, the server into the
 // cache of the test stack. It must run in this folder for that.
-func provide(ctx context.Context, o options, dir string) (plugins map[string]string, minio string, err error) {
+func provide(ctx context.Context, o options, p provider, dir string) (plugins map[string]string, server string, err error) {
 	if o.baseline == "" {
 		o.baseline = filepath.Join(dir, "baseline")
 		progress("building the baseline plugin")
-		if err := buildBaseline(ctx, o.baseline); err != nil {
+		if err := buildBaseline(ctx, p.name, o.baseline); err != nil {
 			return nil, "", err
 		}
 	}
-	if o.minio == "" {
-		if o.minio, err = stackMinIO(ctx); err != nil {
-			return nil, "", fmt.Errorf("no MinIO from the test stack: %w; name a binary with --minio", err)
+	if o.ours == "" {
+		o.ours = filepath.Join("..", "..", "..", "bin", p.binary)
+	}
+	if o.server == "" {
+		if o.server, err = fromStack(ctx, p.server); err != nil {
+			return nil, "", fmt.Errorf("no %s from the test stack: %w; name a binary with --server", p.server, err)
 		}
 	}
 	plugins = map[string]string{}
 	var errs [3]error
 	plugins[ours], errs[0] = executable(o.ours, "build our plugin with `make build` or name it with --ours")
 	plugins[replaced], errs[1] = executable(o.baseline, "name the baseline plugin with --baseline")
-	minio, errs[2] = executable(o.minio, "name the MinIO server with --minio")
-	return plugins, minio, errors.Join(errs[:]...)
+	server, errs[2] = executable(o.server, "name the server with --server")
+	return plugins, server, errors.Join(errs[:]...)
 }
 
 // executable makes path absolute, as Velero does: a plugin reports it as the
@@ -77,21 +80,22 @@ func copyExecutable(to, from string) error {
 
 // buildBaseline builds with the flags of a release, except for those that no
 // stock plugin uses.
-func buildBaseline(ctx context.Context, output string) error {
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, "./baseline/aws")
+func buildBaseline(ctx context.Context, provider, output string) error {
+	source := "./baseline/" + provider
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, source)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("build ./baseline/aws: %w", err)
+		return fmt.Errorf("build %s: %w", source, err)
 	}
 	return nil
 }
 
-// stackMinIO asks the test stack's command for its server. It is a module of
+// fromStack asks the test stack's command for a server. It is a module of
 // its own: one go.mod for both would raise the versions of what the baseline
 // plugin stands for.
-func stackMinIO(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, "go", "run", "./test/stack/cmd/stack", "build", "minio")
+func fromStack(ctx context.Context, server string) (string, error) {
+	command := exec.CommandContext(ctx, "go", "run", "./test/stack/cmd/stack", "build", strings.ToLower(server))
 	command.Dir = filepath.Join("..", "..", "..")
 	command.Env = append(os.Environ(), "GOWORK=")
 	command.Stderr = os.Stderr

@@ -11,8 +11,6 @@ import (
 	"github.com/vmware-tanzu/velero/pkg/plugin/velero"
 )
 
-const storeName = "velero.io/aws"
-
 // serverFlags is what a plugin finds behind its name: the flags of the Velero
 // server.
 var serverFlags = []string{"--log-level=info", "--features="}
@@ -30,9 +28,10 @@ type host struct {
 	manager clientmgmt.Manager
 }
 
-// startHost starts the plugin and initialises its store for location.
-func startHost(plugin string, location map[string]string, log logrus.FieldLogger) (*host, error) {
-	h := &host{manager: clientmgmt.NewManager(log, logrus.InfoLevel, onePlugin(plugin))}
+// startHost starts a plugin and initialises its store, which has the given name,
+// for location.
+func startHost(plugin, storeName string, location map[string]string, log logrus.FieldLogger) (*host, error) {
+	h := &host{manager: clientmgmt.NewManager(log, logrus.InfoLevel, onePlugin{plugin, storeName})}
 	store, err := h.manager.GetObjectStore(storeName)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plugin, err)
@@ -52,11 +51,11 @@ func startHost(plugin string, location map[string]string, log logrus.FieldLogger
 // stop ends the process as Velero does at the end of a task.
 func (h *host) stop() { h.manager.CleanupClients() }
 
-// onePlugin is a plugin registry that knows one binary by its path.
-type onePlugin string
+// onePlugin is a plugin registry that knows one binary with one store.
+type onePlugin struct{ path, storeName string }
 
 func (p onePlugin) identifier(kind common.PluginKind) framework.PluginIdentifier {
-	return framework.PluginIdentifier{Command: string(p), Kind: kind, Name: storeName}
+	return framework.PluginIdentifier{Command: p.path, Kind: kind, Name: p.storeName}
 }
 
 func (p onePlugin) DiscoverPlugins() error { return nil }

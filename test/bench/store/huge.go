@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// huge puts one object that is larger than a store could be here, and tells what
+// huge puts one object with the aws plugin that is larger than a store could be here, and tells what
 // it took. The store at the other end checks and forgets.
 func huge(ctx context.Context, w io.Writer, plugin string, size int64, dir string) (err error) {
 	const partSize = 5 << 20
@@ -23,7 +23,7 @@ func huge(ctx context.Context, w io.Writer, plugin string, size int64, dir strin
 		return err
 	}
 	defer veleroLog.Close()
-	credentialsFile, err := writeCredentials(dir)
+	credentialsFile, err := writeAWSCredentials(dir)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func huge(ctx context.Context, w io.Writer, plugin string, size int64, dir strin
 	store := newSink(body, partSize)
 	addr, stop := store.listen()
 	defer stop()
-	h, err := startHost(plugin, (&server{scheme: "http"}).location(addr, credentialsFile), newLogger(veleroLog))
+	h, err := startHost(plugin, "velero.io/aws", (&minIO{scheme: "http"}).location(addr, credentialsFile), newLogger(veleroLog))
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,11 @@
-// Command bench compares our aws plugin with the baseline plugin: what they
+// Command bench compares our plugin of a cloud with a baseline plugin: what they
 // weigh, what they cost to start, and how they move bytes between Velero's own
-// client and a MinIO server, on loopback and through a link that behaves like
+// client and a server of the cloud's protocol, on loopback and through a link that behaves like
 // the way to a real bucket. README.md says how to read the result.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ import (
 var slowPath = slowlink.Path{RoundTrip: 20 * time.Millisecond, BytesPerSecond: 40 << 20}
 
 type options struct {
-	ours, baseline, minio  string
+	provider               string
+	ours, baseline, server string
 	sizes, links           []string
 	rounds, launches, keys int
 	quick, json, secure    bool
@@ -43,9 +45,10 @@ func main() {
 	log.SetPrefix("bench: ")
 	var o options
 	flags := pflag.CommandLine
-	flags.StringVar(&o.ours, "ours", "../../../bin/velero-plugin-for-aws", "the plugin to measure")
-	flags.StringVar(&o.baseline, "baseline", "", "the plugin to compare it with; by default ./baseline/aws is built")
-	flags.StringVar(&o.minio, "minio", "", "MinIO server binary; by default the one of the test stack, which is built if need be")
+	flags.StringVar(&o.provider, "provider", "aws", "the cloud whose plugin is measured")
+	flags.StringVar(&o.ours, "ours", "", "the plugin to measure; by default the provider's in ../../../bin")
+	flags.StringVar(&o.baseline, "baseline", "", "the plugin to compare it with; by default the provider's below ./baseline is built")
+	flags.StringVar(&o.server, "server", "", "binary of the store's server; by default the one of the test stack, which is built if need be")
 	flags.StringSliceVar(&o.sizes, "sizes", []string{"16KiB", "8MiB", "128MiB", "256MiB", "1GiB"}, "object sizes to put and get; the targets are about 256MiB")
 	flags.StringSliceVar(&o.links, "links", []string{loopback, slow}, "links to the store")
 	flags.BoolVar(&o.secure, "tls", false, "speak https to the store")
@@ -56,7 +59,7 @@ func main() {
 	flags.BoolVar(&o.json, "json", false, "write JSON to stdout instead of tables")
 	flags.StringToStringVar(&o.config, "config", nil, "further keys of the location; the baseline ignores those it does not know")
 	flags.StringVar(&o.perfDir, "perf", "", "record a perf profile of each reading of our plugin in this folder; build the plugin with its symbols for that")
-	flags.StringVar(&o.huge, "huge", "", "only put one object of this size with our plugin, to a server that checks and forgets it: 60GiB")
+	flags.StringVar(&o.huge, "huge", "", "only put one object of this size with our aws plugin, to a server that checks and forgets it: 60GiB")
 	pflag.Parse()
 	if o.quick {
 		setUnlessGiven(flags, map[string]string{"sizes": "16KiB,256MiB", "rounds": "2", "launches": "10"})
@@ -89,6 +92,10 @@ func bench(ctx context.Context, o options) (err error) {
 	if o.rounds < 1 || o.launches < 1 {
 		return errors.New("--rounds and --launches must be at least 1")
 	}
+	provider, err := findProvider(o.provider)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
@@ -99,13 +106,13 @@ func bench(ctx context.Context, o options) (err error) {
 		if err != nil {
 			return err
 		}
-		plugin, err := filepath.Abs(o.ours)
+		plugin, err := filepath.Abs(cmp.Or(o.ours, "../../../bin/velero-plugin-for-aws"))
 		if err != nil {
 			return err
 		}
 		return huge(ctx, os.Stdout, plugin, size, dir)
 	}
-	binaries, minio, err := provide(ctx, o, dir)
+	binaries, binary, err := provide(ctx, o, provider, dir)
 	if err != nil {
 		return err
 	}
@@ -128,8 +135,8 @@ func bench(ctx context.Context, o options) (err error) {
 		}
 	}()
 
-	progress("starting MinIO and filling it")
-	store, err := startServer(ctx, minio, dir, o.secure)
+	progress("starting %s and filling it", provider.server)
+	store, err := provider.start(ctx, binary, dir, o.secure)
 	if err != nil {
 		return err
 	}
@@ -138,17 +145,17 @@ func bench(ctx context.Context, o options) (err error) {
 	if err := store.seed(ctx, body, sizes, o.keys); err != nil {
 		return err
 	}
-	proxy, err := slowlink.Listen(store.addr, slowPath)
+	proxy, err := slowlink.Listen(store.address(), slowPath)
 	if err != nil {
 		return err
 	}
 	defer proxy.Close()
-	credentialsFile, err := writeCredentials(dir)
+	credentialsFile, err := provider.writeCredentials(dir)
 	if err != nil {
 		return err
 	}
 	locations := map[string]map[string]string{
-		loopback: store.location(store.addr, credentialsFile),
+		loopback: store.location(store.address(), credentialsFile),
 		slow:     store.location(proxy.Addr(), credentialsFile),
 	}
 	for _, location := range locations {
@@ -160,15 +167,19 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 
 	r := &run{
-		binaries: copies, links: links, works: works(body, sizes, o.keys),
+		binaries: copies, storeName: provider.store, links: links, works: works(body, sizes, o.keys),
 		rounds: o.rounds, launches: o.launches, perfDir: o.perfDir,
 		veleroLog: newLogger(veleroLog), readings: newReadings(), progress: progress,
 	}
 	if err := r.all(ctx); err != nil {
 		return err
 	}
+	scheme := "http"
+	if o.secure {
+		scheme = "https"
+	}
 	f := facts{
-		CPUs: runtime.NumCPU(), Store: store.scheme, LoadAtEnd: load(), Rounds: o.rounds, Launches: o.launches, Plugins: binaries,
+		CPUs: runtime.NumCPU(), Server: provider.server, Store: scheme, LoadAtEnd: load(), Rounds: o.rounds, Launches: o.launches, Plugins: binaries,
 		SlowLink: fmt.Sprintf("%v round trip, %d MiB/s per connection", slowPath.RoundTrip, slowPath.BytesPerSecond>>20),
 	}
 	if o.json {

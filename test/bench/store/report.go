@@ -106,15 +106,16 @@ type facts struct {
 	LoadAtEnd float64           `json:"loadAtEnd"`
 	Rounds    int               `json:"rounds"`
 	Launches  int               `json:"launches"`
-	Store     string            `json:"store"` // http or https
+	Server    string            `json:"server"` // such as MinIO
+	Store     string            `json:"store"`  // http or https
 	SlowLink  string            `json:"slowLink"`
 	Plugins   map[string]string `json:"plugins"`
 }
 
 func writeTables(w io.Writer, f facts, r *readings) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%d CPUs, load %.1f at the end; medians of %d rounds, %d starts; MinIO over %s; slow link: %s\n",
-		f.CPUs, f.LoadAtEnd, f.Rounds, f.Launches, f.Store, f.SlowLink)
+	fmt.Fprintf(w, "%d CPUs, load %.1f at the end; medians of %d rounds, %d starts; %s over %s; slow link: %s\n",
+		f.CPUs, f.LoadAtEnd, f.Rounds, f.Launches, f.Server, f.Store, f.SlowLink)
 	for _, plugin := range []string{replaced, ours} {
 		fmt.Fprintf(w, "%s: %s\n", plugin, f.Plugins[plugin])
 	}

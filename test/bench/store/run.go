@@ -19,12 +19,13 @@ const (
 // run is one comparison. Both plugins do the same work right after one another
 // in every round, so what else the machine does weighs on both alike.
 type run struct {
-	binaries map[string]string // path by plugin
-	links    []link
-	works    []work
-	rounds   int
-	launches int
-	perfDir  string // where to record profiles of ours; empty for none
+	binaries  map[string]string // path by plugin
+	storeName string            // as Velero knows the object store
+	links     []link
+	works     []work
+	rounds    int
+	launches  int
+	perfDir   string // where to record profiles of ours; empty for none
 
 	veleroLog logrus.FieldLogger
 	readings  *readings
@@ -182,7 +183,7 @@ func (r *run) work(ctx context.Context, plugin string, link link, work work, rou
 }
 
 func (r *run) start(plugin string, link link) (*host, error) {
-	return startHost(r.binaries[plugin], link.location, r.veleroLog)
+	return startHost(r.binaries[plugin], r.storeName, link.location, r.veleroLog)
 }
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

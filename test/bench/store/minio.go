@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
@@ -25,17 +24,13 @@ import (
 )
 
 const (
-	bucketName = "bench"
-	accessKey  = "minioadmin"
-	secretKey  = "minioadmin123"
-	region     = "us-east-1"
-
-	listPrefix = "list/"
-	smallSize  = 1 << 10
+	accessKey = "minioadmin"
+	secretKey = "minioadmin123"
+	region    = "us-east-1"
 )
 
-// server is a MinIO of our own with one bucket.
-type server struct {
+// minIO is a server of our own with one bucket. It implements server.
+type minIO struct {
 	scheme string // http or https
 	addr   string // host:port
 	caCert []byte // PEM; nil for http
@@ -45,13 +40,13 @@ type server struct {
 	pid    int
 }
 
-// startServer keeps its data in a folder below dir.
-func startServer(ctx context.Context, binary, dir string, secure bool) (*server, error) {
+// startMinIO keeps its data in a folder below dir.
+func startMinIO(ctx context.Context, binary, dir string, secure bool) (server, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{scheme: "http", addr: addr, http: http.DefaultClient}
+	s := &minIO{scheme: "http", addr: addr, http: http.DefaultClient}
 	certificates := filepath.Join(dir, "certs")
 	if secure {
 		if s.caCert, err = writeCertificate(certificates); err != nil {
@@ -108,7 +103,7 @@ func startTied(command *exec.Cmd) (exit <-chan error, err error) {
 	return ended, <-started
 }
 
-func (s *server) ready(ctx context.Context) error {
+func (s *minIO) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	poll := time.NewTicker(50 * time.Millisecond)
@@ -135,7 +130,9 @@ func (s *server) ready(ctx context.Context) error {
 	}
 }
 
-func (s *server) stop() {
+func (s *minIO) address() string { return s.addr }
+
+func (s *minIO) stop() {
 	syscall.Kill(s.pid, syscall.SIGTERM)
 	select {
 	case <-s.exit:
@@ -145,9 +142,7 @@ func (s *server) stop() {
 	}
 }
 
-// seed stores what the reading benchmarks read: an object of each size, as the
-// SDK's uploader cuts it, and the keys that are listed.
-func (s *server) seed(ctx context.Context, body content, sizes []int64, keys int) error {
+func (s *minIO) seed(ctx context.Context, body content, sizes []int64, keys int) error {
 	uploader := manager.NewUploader(s.client)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -161,7 +156,7 @@ func (s *server) seed(ctx context.Context, body content, sizes []int64, keys int
 	return group.Wait()
 }
 
-func (s *server) upload(ctx context.Context, uploader *manager.Uploader, key string, body content, size int64) error {
+func (s *minIO) upload(ctx context.Context, uploader *manager.Uploader, key string, body content, size int64) error {
 	_, err := uploader.Upload(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(bucketName),
 		Key:    aws.String(key),
@@ -170,11 +165,7 @@ func (s *server) upload(ctx context.Context, uploader *manager.Uploader, key str
 	return err
 }
 
-func readKey(size int64) string { return "read/" + strings.ReplaceAll(formatSize(size), " ", "") }
-
-// location is the configuration that Velero hands to the plugin for a backup
-// storage location whose server is reached at addr.
-func (s *server) location(addr, credentialsFile string) map[string]string {
+func (s *minIO) location(addr, credentialsFile string) map[string]string {
 	location := map[string]string{
 		"bucket":           bucketName,
 		"prefix":           "",
@@ -196,7 +187,7 @@ func trusting(certificate []byte) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 }
 
-func writeCredentials(dir string) (file string, err error) {
+func writeAWSCredentials(dir string) (file string, err error) {
 	file = filepath.Join(dir, "credentials")
 	text := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", accessKey, secretKey)
 	return file, os.WriteFile(file, []byte(text), 0o600)
