@@ -13,7 +13,6 @@ import (
 	"text/template"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
-	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
 // verdict is what the tests read of plugincheck's JSON report.
@@ -68,59 +67,48 @@ func fill(t *testing.T, name string, values any) string {
 	return write(t, name, text.String())
 }
 
-// location is how to reach a bucket of MinIO.
-type location struct{ Region, Endpoint, Bucket, Credentials string }
-
-func newLocation(t *testing.T) location {
-	minio := servers.MinIO(t)
-	return location{stack.Region, minio.Endpoint, minio.NewBucket(t), credentialsFile(t, minio.AccessKey, minio.SecretKey)}
-}
-
-// TestAWS checks the plugin with MinIO over plain HTTP: nothing fails, and what
-// is about object stores applies.
-func TestAWS(t *testing.T) {
+// TestStores checks the plugin of each provider with a server of its protocol over
+// plain HTTP: nothing fails, and what is about object stores applies.
+func TestStores(t *testing.T) {
 	t.Parallel()
-	code, v := plugincheck(t, build(t, "velero-plugin-for-aws", "./plugins/aws"), "aws.yaml", newLocation(t))
-	if failed := v.ids("failed"); code != 0 || len(failed) > 0 {
-		t.Errorf("exit code %d, failed: %v", code, failed)
-	}
-	for _, row := range v.Rows {
-		group, _, _ := strings.Cut(row.ID, ".")
-		if row.Status == "notApplicable" && (row.Reason == "" || slices.Contains([]string{"start", "end", "store", "list"}, group)) {
-			t.Errorf("%s is not checked: %s", row.ID, row.Reason)
-		}
+	for _, p := range providers {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			code, v := plugincheck(t, build(t, p.binary, "./plugins/"+p.name), p.name+".yaml", p.newLocation(t))
+			if failed := v.ids("failed"); code != 0 || len(failed) > 0 {
+				t.Errorf("exit code %d, failed: %v", code, failed)
+			}
+			for _, row := range v.Rows {
+				group, _, _ := strings.Cut(row.ID, ".")
+				if row.Status == "notApplicable" && (row.Reason == "" || slices.Contains([]string{"start", "end", "store", "list"}, group)) {
+					t.Errorf("%s is not checked: %s", row.ID, row.Reason)
+				}
+			}
+		})
 	}
 }
 
-// TestStock checks a plugin on Velero's own framework, which meets what every
-// plugin must and has known weaknesses: the rows can fail.
-func TestStock(t *testing.T) {
+// TestBaselines checks plugins on Velero's own framework, which meet what every
+// plugin must and have known weaknesses: the rows can fail.
+func TestBaselines(t *testing.T) {
 	t.Parallel()
-	code, v := plugincheck(t, buildStock(t), "stock.yaml", newLocation(t))
-	want := []string{
-		"start.log-level",     // ends at an unknown level
-		"start.read-only",     // needs a socket file
-		"start.long-tmpdir",   // the same
-		"end.sigterm",         // leaves its socket
-		"store.large-message", // takes 4 MiB
-		"store.init-leak",     // keeps the connections of each Init
-		"store.bad-config",    // takes unknown keys
-		"fault.put-refused",   // answers before the upload has ended
-		"fault.get-stalled",   // waits for ever
-		"end.host-killed",     // does not notice
-		"end.connection-lost", // the same
-	}
-	if failed := v.ids("failed"); code != 1 || !slices.Equal(failed, want) {
-		t.Errorf("exit code %d, failed:\n%q, want:\n%q", code, failed, want)
+	for _, p := range providers {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			code, v := plugincheck(t, buildBaseline(t, p.name), p.name+"-baseline.yaml", p.newLocation(t))
+			if failed := v.ids("failed"); code != 1 || !slices.Equal(failed, p.baselineFails) {
+				t.Errorf("exit code %d, failed:\n%q, want:\n%q", code, failed, p.baselineFails)
+			}
+		})
 	}
 }
 
-// buildStock builds the plugin that the benchmarks compare with. It is in a
-// module of its own, with the dependencies of such plugins.
-func buildStock(t *testing.T) string {
+// buildBaseline builds the plugin that the benchmarks compare a provider's with.
+// It is in a module of its own, with the dependencies of such plugins.
+func buildBaseline(t *testing.T, provider string) string {
 	t.Helper()
-	path := filepath.Join(servers.Dir(), "stock")
-	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./baseline/aws")
+	path := filepath.Join(servers.Dir(), provider+"-baseline")
+	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./baseline/"+provider)
 	command.Dir = "../bench/store"
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := command.CombinedOutput(); err != nil {
