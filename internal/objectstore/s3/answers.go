@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,11 +19,11 @@ import (
 // results are the first XML elements of the answers that have a document, by
 // operation. The SDK takes an empty body, or a page of HTML, for a result with
 // nothing in it: a list without objects, or an upload that was completed.
-var results = map[string]string{
-	"ListObjects":             "ListBucketResult",
-	"ListObjectsV2":           "ListBucketResult",
-	"CreateMultipartUpload":   "InitiateMultipartUploadResult",
-	"CompleteMultipartUpload": "CompleteMultipartUploadResult",
+var results = map[string][]string{
+	"ListObjects":             {"ListBucketResult"},
+	"ListObjectsV2":           {"ListBucketResult"},
+	"CreateMultipartUpload":   {"InitiateMultipartUploadResult", "InitiateMultipartUpload"}, // the second by gofakes3, which rclone serves with
+	"CompleteMultipartUpload": {"CompleteMultipartUploadResult"},
 }
 
 // verified is an HTTP client that reads documents to their end, so that one that
@@ -36,7 +37,7 @@ func (v verified) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return resp, err
 	}
-	result, hasResult := results[awsmiddleware.GetOperationName(r.Context())]
+	expected, hasResult := results[awsmiddleware.GetOperationName(r.Context())]
 	failed := resp.StatusCode >= http.StatusMultipleChoices
 	if !failed && !hasResult {
 		return resp, nil
@@ -48,10 +49,10 @@ func (v verified) Do(r *http.Request) (*http.Response, error) {
 	case failed:
 		return resp, nil // pageOf finds the document again
 	}
-	switch document.Root() {
-	case result:
+	switch root := document.Root(); {
+	case slices.Contains(expected, root):
 		return resp, nil
-	case "Error":
+	case root == "Error":
 		// S3 begins to answer long before an upload is complete, so it says late
 		// that there was an error.
 		resp.StatusCode = http.StatusInternalServerError
