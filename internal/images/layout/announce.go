@@ -14,10 +14,12 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// ownEntry is the entry of an image as this Tree knows it.
+// ownEntry is this backup's entry of an image, as the Tree has written it.
 type ownEntry struct {
-	turn  chan struct{} // holds one value, which is with whoever changes the entry
-	entry *entry        // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
+	// turn is a lock that can be waited for with a context: it holds one value
+	// while nobody has locked the entry.
+	turn  chan struct{}
+	entry *entry // as it is in the bucket, nil if it was not looked for; set with Tree.mu held
 }
 
 // Announce implements images.Target. The image gets its entry in the index, or
@@ -63,7 +65,8 @@ func (t *Tree) entryFor(a images.Announcement) (*entry, error) {
 	}, nil
 }
 
-// lock returns the entry of an image, for the caller alone until it is unlocked.
+// lock returns the entry of an image, which nobody else changes until unlock is
+// called.
 func (t *Tree) lock(ctx context.Context, image digest.Digest) (*ownEntry, error) {
 	t.mu.Lock()
 	c := t.entries[image]
@@ -83,8 +86,8 @@ func (t *Tree) lock(ctx context.Context, image digest.Digest) (*ownEntry, error)
 
 func (c *ownEntry) unlock() { c.turn <- struct{}{} }
 
-// enter brings the entry up to what is wanted. One that an earlier process of
-// the same backup wrote is extended.
+// enter writes the entry of an image if it does not say yet what is wanted. An
+// entry that an earlier process of the same backup has written is extended.
 func (t *Tree) enter(ctx context.Context, c *ownEntry, image digest.Digest, wanted *entry) error {
 	if c.entry != nil && c.entry.covers(wanted) {
 		return nil
@@ -122,7 +125,8 @@ func readEntry(ctx context.Context, bucket objectstore.Bucket, key string, image
 	return e, nil
 }
 
-// allow lets what was announced be put.
+// allow lets PutBlob and PutManifest write the contents of an image that was
+// announced.
 func (t *Tree) allow(c *ownEntry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

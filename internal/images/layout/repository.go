@@ -24,7 +24,7 @@ type repository struct {
 	name string
 
 	mu    sync.Mutex
-	right map[string]bool                   // keys of links that this backup needs and that are right
+	right map[string]bool                   // keys of links that are there with the right content
 	view  *shared[string, map[string]int64] // sizes of links by their keys
 }
 
@@ -32,14 +32,14 @@ func newRepository(name string) *repository {
 	return &repository{name: name, right: map[string]bool{}, view: newShared[string, map[string]int64]()}
 }
 
-// A place is content as part of a repository.
+// place is a blob or manifest in a repository.
 type place struct {
 	repository string
 	content    digest.Digest
 }
 
-// announced returns a repository to which content may be added now. That nobody
-// writes what is not announced is what clean-up relies on.
+// announced returns a repository, if the content was announced for it. Clean-up
+// relies on that everything is announced before it is written.
 func (t *Tree) announced(name string, d digest.Digest) (*repository, error) {
 	name, err := repositoryName(name)
 	if err != nil {

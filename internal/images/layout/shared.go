@@ -17,7 +17,9 @@ func newShared[K comparable, T any]() *shared[K, T] {
 	return &shared[K, T]{done: map[K]T{}, attempts: map[K]*attempt[T]{}}
 }
 
-// attempt goes on as long as somebody waits for it.
+// attempt is work that goes on as long as somebody waits for it. The group of
+// golang.org/x/sync/singleflight ends all callers when the context of the first one
+// ends, and keeps no results; so it does not serve here.
 type attempt[T any] struct {
 	cancel  context.CancelFunc
 	waiting int           // guarded by shared.mu

@@ -18,14 +18,14 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// sweep is one clean-up, or the rehearsal of one.
+// sweep is one clean-up, or a trial run for Plan, which removes nothing.
 type sweep struct {
 	bucket   objectstore.Bucket
 	grace    time.Duration
 	parallel int
 	log      *slog.Logger
 
-	key  string    // of its announcement, "" for a rehearsal
+	key  string    // of its announcement, "" for a trial run
 	ends time.Time // by this machine's clocks
 	now  time.Time // of its beginning, by the server's clock
 
@@ -37,7 +37,7 @@ type sweep struct {
 	marked    map[string]string         // content of marks by their keys
 	records   *records
 
-	gone    map[string]bool            // keys that a rehearsal would have removed
+	gone    map[string]bool            // keys that a trial run would have removed
 	stays   map[digest.Digest][]string // why pending images could not be removed
 	freed   map[digest.Digest]int64    // bytes, by pending image
 	removed Removed
@@ -47,12 +47,12 @@ type sweep struct {
 // something is removed.
 func (s *sweep) quiet() time.Duration { return min(s.grace, 5*time.Minute) }
 
-// end takes the announcement back.
+// end removes the announcement.
 func (s *sweep) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxDeleteTime)
 	defer cancel()
 	if err := s.bucket.Delete(ctx, s.key); err != nil {
-		s.log.Warn("a clean-up could not take its announcement back, so backups wait some minutes", "key", s.key, "error", err.Error())
+		s.log.Warn("a clean-up could not remove its announcement, so backups wait for some minutes", "key", s.key, "error", err.Error())
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *sweep) cleanRepository(ctx context.Context, name string, pending []dige
 		return nil
 	}
 	r := s.removal(v, candidates, used.contents)
-	// What refers goes before what is referred to.
+	// A link is removed before what it refers to.
 	for _, keys := range [][]string{r.tags, r.history} {
 		if err := s.delete(ctx, keys); err != nil {
 			return err
@@ -390,8 +390,8 @@ func blobOf(key string) (digest.Digest, bool) {
 	return d, d.Validate() == nil
 }
 
-// goOn returns an error when the sweep is over, also since somebody took it for
-// dead and removed its announcement.
+// goOn returns errOver when the time of the sweep is over, or when a backup has
+// taken it for crashed and removed its announcement.
 func (s *sweep) goOn(ctx context.Context) error {
 	if s.key == "" {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 )
 
-// view is a repository as it is in the bucket.
+// view is what a list of a repository shows.
 type view struct {
 	name      string
 	revisions map[digest.Digest]time.Time
@@ -112,13 +112,14 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// removal is what goes from a repository, in this order.
+// removal holds the keys to remove from a repository, in this order.
 type removal struct {
 	tags, history, revisions, layers, marks []string
 }
 
-// removal decides what goes from a repository. candidates is what may go, needed
-// what entries need of the repository. Links of others and what these need stay.
+// removal decides what is removed from a repository. candidates are the contents of
+// pending images, needed are the contents that entries need in the repository. Links
+// that others have written stay, with all that they need.
 func (s *sweep) removal(v *view, candidates, needed map[digest.Digest]bool) removal {
 	going := map[digest.Digest]bool{}
 	theirs := map[digest.Digest]bool{}
@@ -169,8 +170,8 @@ func (s *sweep) isOurs(v *view, d digest.Digest) bool {
 	return !marked.IsZero() && !v.revisions[d].Truncate(time.Second).After(marked.Truncate(time.Second))
 }
 
-// staying returns what the revisions need that are not going. One that is needed
-// by another stays as well.
+// staying returns what the revisions that are not removed need. It takes a revision
+// that one of them needs out of going.
 func (s *sweep) staying(v *view, going map[digest.Digest]bool) map[digest.Digest]bool {
 	staying := map[digest.Digest]bool{}
 	for d := range v.revisions {

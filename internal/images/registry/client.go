@@ -40,7 +40,7 @@ type Config struct {
 type Client struct {
 	registry   name.Registry
 	credential authn.Authenticator
-	wire       *wire
+	http       *roundTripper
 	log        *slog.Logger
 	pause      func(context.Context, time.Duration) error
 
@@ -64,7 +64,7 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the registry's host %q: %w", config.Host, err)
 	}
-	wire, err := newWire(registry.RegistryStr(), config)
+	requests, err := newRoundTripper(registry.RegistryStr(), config)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func New(config Config) (*Client, error) {
 	return &Client{
 		registry:   registry,
 		credential: newCredential(config.Credential),
-		wire:       wire,
+		http:       requests,
 		log:        log,
 		pause:      endpoint.Sleep,
 		authorized: map[string]*http.Client{},
@@ -84,7 +84,7 @@ func New(config Config) (*Client, error) {
 
 // Close frees the connections that are not in use. The client may be used
 // further.
-func (c *Client) Close() { c.wire.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.http.transport.CloseIdleConnections() }
 
 // Announce implements images.Target.
 func (c *Client) Announce(context.Context, images.Announcement) error { return nil }
@@ -134,7 +134,7 @@ func (c *Client) authorize(ctx context.Context, repository string) (*http.Client
 			return nil
 		}
 		scopes := []string{c.registry.Repo(repository).Scope(transport.PullScope)}
-		t, err := transport.NewWithContext(ctx, c.registry, c.credential, c.wire, scopes)
+		t, err := transport.NewWithContext(ctx, c.registry, c.credential, c.http, scopes)
 		if err != nil {
 			return fmt.Errorf("error in the registry's handshake: %w", err)
 		}

@@ -356,7 +356,7 @@ func TestBlobIsResumed(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			client, _ := newClient(t, Config{Host: s.host})
-			client.wire.transport.BodyTime = 200 * time.Millisecond
+			client.http.transport.BodyTime = 200 * time.Millisecond
 			put(t, client, "ns/a", blob)
 			var sent atomic.Int64
 			var asked atomic.Int32
@@ -409,7 +409,7 @@ func TestNoAnswer(t *testing.T) {
 		return true
 	})
 	c, paused := newClient(t, Config{Host: s.host})
-	c.wire.transport.AnswerTime = 20 * time.Millisecond
+	c.http.transport.AnswerTime = 20 * time.Millisecond
 	if err := read(t, c, "ns/a", newContent(1)); !errors.Is(err, endpoint.CodeUnreachable) || len(paused.all()) != maxAttempts-1 {
 		t.Errorf("%v after %d pauses", err, len(paused.all()))
 	}
@@ -513,10 +513,10 @@ func TestPlainHTTP(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c, paused := newClient(t, Config{Host: s.host})
-	if !c.wire.mayPlain || isLoopback("registry.test:5000") || !isLoopback("localhost:5000") || !isLoopback("[::1]:5000") {
+	if !c.http.mayPlain || isLoopback("registry.test:5000") || !isLoopback("localhost:5000") || !isLoopback("[::1]:5000") {
 		t.Error("the loopback interface is not known")
 	}
-	c.wire.mayPlain = false // as for any other host
+	c.http.mayPlain = false // as for any other host
 	if err := read(t, c, "ns/a", newContent(1)); !errors.Is(err, endpoint.CodeNotTLS) || len(paused.all()) != 0 {
 		t.Errorf("%v, pauses %v", err, paused.all())
 	}
@@ -524,7 +524,7 @@ func TestPlainHTTP(t *testing.T) {
 		t.Error("a request was sent")
 	}
 	other, err := New(Config{Host: "registry.test:5000", Insecure: true})
-	if err != nil || !other.wire.mayPlain {
+	if err != nil || !other.http.mayPlain {
 		t.Errorf("the switch is not obeyed, %v", err)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// inFlight lets those who ask for the same work at the same time share it. The
-// zero value is ready.
+// inFlight lets those who ask for the same work at the same time share it. When the
+// context of the caller that does the work ends, another one takes over, which
+// golang.org/x/sync/singleflight cannot do. The zero value is ready for use.
 type inFlight struct {
 	mu      sync.Mutex
 	running map[string]*call
@@ -15,7 +16,7 @@ type inFlight struct {
 type call struct {
 	done      chan struct{}
 	err       error
-	abandoned bool // whoever did it went away before its end
+	abandoned bool // the context of the caller that did the work has ended
 }
 
 // do does work, unless work of that key is being done: then it waits for its

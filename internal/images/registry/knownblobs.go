@@ -7,8 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// blobRepositories are the repositories that have a blob, as far as is known. The zero
-// value is ready.
+// blobRepositories tell which repositories are known to have a blob. The zero
+// value is ready for use.
 type blobRepositories struct {
 	mu           sync.Mutex
 	repositories map[digest.Digest][]string

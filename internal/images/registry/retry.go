@@ -29,7 +29,7 @@ func (c *Client) attempt(ctx context.Context, what string, work func() error) er
 		Most:       attempts,
 		FirstPause: firstPause,
 		MaxPause:   maxPause,
-		Throttle:   &c.wire.throttle,
+		Throttle:   &c.http.throttle,
 		Sleep:      c.pause,
 		Failed: func(attempt int, pause time.Duration, err error) {
 			c.log.Info("a request to the registry failed and is repeated", "attempt", attempt, "pause", pause.String(), "error", c.explain(what, err).Error())

@@ -117,7 +117,7 @@ func (c *Client) upload(ctx context.Context, repository string, to *url.URL, b i
 	bodies := &bodies{ctx: ctx, blob: b, open: open}
 	r.ContentLength = b.Size
 	r.Header.Set("Content-Type", "application/octet-stream")
-	r.Body = http.NoBody // the wire asks for another one
+	r.Body = http.NoBody // roundTripper.send asks GetBody for another one
 	r.GetBody = bodies.next
 	resp, err := c.send(r, repository, http.StatusCreated, http.StatusOK, http.StatusNoContent)
 	if err == nil {
@@ -131,7 +131,7 @@ func (c *Client) upload(ctx context.Context, repository string, to *url.URL, b i
 	return read, err
 }
 
-// bodies are those of a request that may be sent several times.
+// bodies are the bodies of one request, which may be sent several times.
 type bodies struct {
 	ctx  context.Context
 	blob images.Descriptor

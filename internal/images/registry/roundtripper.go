@@ -16,9 +16,9 @@ import (
 // It may take longer at the end of an upload, when it copies a large blob.
 const answerTime = time.Minute
 
-// wire is the way to the registry, to its token server and to the stores where
-// it sends clients for blobs.
-type wire struct {
+// roundTripper sends requests to the registry, to its token server, and to the
+// stores where the registry redirects clients to for blobs.
+type roundTripper struct {
 	transport *endpoint.Transport
 	host      string // of the registry
 	mayPlain  bool   // the registry may speak plain HTTP
@@ -26,7 +26,7 @@ type wire struct {
 	throttle  endpoint.Throttle
 }
 
-func newWire(host string, config Config) (*wire, error) {
+func newRoundTripper(host string, config Config) (*roundTripper, error) {
 	trust := endpoint.Trust{CACert: string(config.CAs), CACertSource: "the certificates to trust for the registry"}
 	if config.Insecure {
 		trust.Unverified = []string{hostname(host)}
@@ -36,7 +36,7 @@ func newWire(host string, config Config) (*wire, error) {
 		return nil, err
 	}
 	transport.AnswerTime = answerTime
-	return &wire{
+	return &roundTripper{
 		transport: transport,
 		host:      host,
 		mayPlain:  config.Insecure || isLoopback(host),
@@ -61,7 +61,7 @@ func isLoopback(host string) bool {
 var errPlain = errors.New("plain HTTP is not used for this registry")
 
 // RoundTrip implements http.RoundTripper.
-func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host != w.host {
 		return w.send(r)
 	}
@@ -85,10 +85,10 @@ func inPlain(r *http.Request) *http.Request {
 	return r
 }
 
-func (w *wire) send(r *http.Request) (*http.Response, error) {
+func (w *roundTripper) send(r *http.Request) (*http.Response, error) {
 	if r.GetBody != nil {
-		// A request is sent again when its token has expired. Nobody else takes
-		// care that the body is whole.
+		// go-containerregistry sends a request again when its token has expired,
+		// with what is left of the body. So each request gets a new body here.
 		body, err := r.GetBody()
 		if err != nil {
 			return nil, err
@@ -100,7 +100,7 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 	resp, err := w.transport.RoundTrip(r)
 	if err == nil && resp.StatusCode >= 400 {
 		w.throttle.Note(resp)
-		resp.Body = &firstOf{io.LimitReader(resp.Body, maxErrorSize), resp.Body}
+		resp.Body = &limitedBody{io.LimitReader(resp.Body, maxErrorSize), resp.Body}
 	}
 	return resp, err
 }
@@ -109,8 +109,8 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 // whole web pages.
 const maxErrorSize = 32 << 10
 
-// firstOf is the beginning of a body.
-type firstOf struct {
+// limitedBody is the beginning of a body.
+type limitedBody struct {
 	io.Reader
 	io.Closer
 }
