@@ -326,3 +326,49 @@ func TestCopiedBucket(t *testing.T) {
 		wantWhole(t, copied, "ns/app", image)
 	}
 }
+
+// FuzzBucket puts any object beside an image of a backup. Whatever it says, a sweep
+// leaves the image whole and the backup can be restored.
+func FuzzBucket(f *testing.F) {
+	image := imageOf(f, "layer")
+	other := &entry{Backup: backup("2"), Repositories: []string{"ns/app"}, Contents: []digest.Digest{image.digest(), image.manifest.Blobs[1].Digest}}
+	for key, content := range map[string]string{
+		entryKey(image.digest(), "x"):                 "{",
+		entryKey(image.digest(), backup("2").Owner()): string(other.encode()),
+		entryKey(image.manifest.Blobs[1].Digest, "x"): string(other.encode()),
+		pendingKey(image.digest()):                    string(other.encode()),
+		markKey("ns/other", image.digest()):           "2020-01-01T00:00:00Z",
+		damagedKey(image.manifest.Blobs[1].Digest):    "",
+		convertedKey(image.digest(), image.digest()):  "",
+		lastSweepKey:            "",
+		sweepsRoot + "x":        "",
+		indexRoot + "refs/v2/x": "",
+		revisionLink("ns/app", image.manifest.Blobs[1].Digest):              image.manifest.Blobs[1].Digest.String(),
+		tagLink("ns/app", "v2"):                                             image.digest().String(),
+		repositoriesRoot + "ns/app/_uploads/x/startedat":                    "",
+		blobKey(digest.FromString("x")):                                     `{"schemaVersion":2,"manifests":[{}]}`,
+		ownFolders("ns/app") + "manifests/revisions/sha256/../../../x/link": "x",
+	} {
+		f.Add(key, []byte(content))
+	}
+	f.Fuzz(func(t *testing.T, key string, content []byte) {
+		bucket := newMemory()
+		bucket.clock = func() time.Time { return time.Now().Add(-time.Hour) }
+		tree := newTree(bucket, "1")
+		mustCopy(t, image, tree, "v1", "ns/app")
+		end(t, bucket, tree)
+		if _, there := bucket.objects[key]; there {
+			return
+		}
+		bucket.set(key, content)
+		bucket.clock = time.Now
+		for range 2 {
+			// An index that is not understood is an error, and nothing is removed.
+			_, _ = newCleaner(bucket, 0).Sweep(t.Context())
+		}
+		wantWhole(t, bucket, "ns/app", image)
+		if err := image.readFrom(t.Context(), restoreTree(bucket, "1"), "ns/app"); err != nil {
+			t.Errorf("the backup cannot be restored: %v", err)
+		}
+	})
+}
