@@ -17,7 +17,7 @@ func Account(ctx context.Context, cfg aws.Config) (found string, err error) {
 	client := sts.NewFromConfig(cfg, func(o *sts.Options) {
 		o.Retryer = NewRetryer(attempts)
 		o.APIOptions = append(o.APIOptions, limitAnswers)
-		if c, ok := cfg.Credentials.(credentials); ok {
+		if c, ok := cfg.Credentials.(*credentials); ok {
 			o.HTTPClient = c.client
 		}
 	})

@@ -15,9 +15,9 @@ const ambientTime = 10 * time.Second
 // identity of its own, by requesting credentials. region is where tokens are
 // requested, as for Config.
 func Ambient(ctx context.Context, trust endpoint.Trust, region string) error {
-	var transports endpoint.Transports
-	defer transports.Close()
-	transport, err := transports.For(trust)
+	var clients Clients
+	defer clients.Close()
+	client, err := clients.For(trust)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func Ambient(ctx context.Context, trust endpoint.Trust, region string) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := id.Config(ctx, transport, region)
+	cfg, err := id.Config(ctx, client, region)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -50,12 +51,54 @@ func appendHost(hosts []string, rawURL string) []string {
 	return hosts
 }
 
-// tokenClient returns the client for services that hand out credentials. It
-// verifies every certificate. The SDK takes no client but its own when the
-// environment names authorities.
-func tokenClient(transport *endpoint.Transport) *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTransportOptions(transport.Verifying)
+// Client sends the requests of a service, and those for its credentials.
+type Client struct {
+	service *http.Client
+	// tokens is for services that hand out credentials and verifies every
+	// certificate. The SDK takes no client but its own when the environment names
+	// authorities.
+	tokens *awshttp.BuildableClient
 }
+
+// NewClient returns a client that sends requests by transport.
+func NewClient(transport *endpoint.Transport) *Client {
+	return &Client{transport.Client(), awshttp.NewBuildableClient().WithTransportOptions(transport.Verifying)}
+}
+
+// HTTP returns the client for requests that no SDK makes.
+func (c *Client) HTTP() *http.Client { return c.service }
+
+// Clients keeps one [Client] for each [endpoint.Trust], so that a new configuration
+// of a location goes on with the connections of the last one. The zero value is
+// ready to use, also by several goroutines.
+type Clients struct {
+	transports endpoint.Transports
+
+	mu          sync.Mutex
+	byTransport map[*endpoint.Transport]*Client
+}
+
+// For returns the client of a location.
+func (c *Clients) For(trust endpoint.Trust) (*Client, error) {
+	transport, err := c.transports.For(trust)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client, ok := c.byTransport[transport]; ok {
+		return client, nil
+	}
+	if c.byTransport == nil {
+		c.byTransport = map[*endpoint.Transport]*Client{}
+	}
+	client := NewClient(transport)
+	c.byTransport[transport] = client
+	return client, nil
+}
+
+// Close closes all connections, also those in use.
+func (c *Clients) Close() { c.transports.Close() }
 
 // tokenLimits are those of an answer of a service that hands out credentials. All
 // requests of the process may wait for it.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 )
@@ -24,13 +25,13 @@ func FuzzCredentialsFile(f *testing.F) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		id, err := fileIdentity(t.Context(), path, "default")
-		if err != nil && !errors.Is(err, CodeCredentialsFile) {
+		id, err := locationFileIdentity(t.Context(), path, "default")
+		if err != nil && !errors.Is(err, CodeCredentialsFile) && !errors.Is(err, credpolicy.Refused) {
 			t.Errorf("error without its code: %v", err)
 		}
-		given := Given{From: "secret a/b", Content: credfile.Sensitive(content)}
+		given := Given{From: "secret a/b", Author: credpolicy.LocationOwner, Content: credfile.Sensitive(content)}
 		same, givenErr := given.identity(t.Context(), "default")
-		if givenErr != nil && (!errors.Is(givenErr, CodeCredentialsFile) || strings.Contains(givenErr.Error(), "/proc/")) {
+		if givenErr != nil && (!errors.Is(givenErr, CodeCredentialsFile) && !errors.Is(givenErr, credpolicy.Refused) || strings.Contains(givenErr.Error(), "/proc/")) {
 			t.Errorf("error of a given credential: %v", givenErr)
 		}
 		if err != nil || givenErr != nil {
@@ -44,7 +45,7 @@ func FuzzCredentialsFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		// Whatever the file says, building clients asks nobody and does not panic.
-		_, _ = id.Config(t.Context(), transport, "")
-		_, _ = same.Config(t.Context(), transport, "")
+		_, _ = id.Config(t.Context(), NewClient(transport), "")
+		_, _ = same.Config(t.Context(), NewClient(transport), "")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 )
 
 // Velero writes the credentials file of a location in place before every
@@ -43,8 +44,20 @@ func TestCredentialsFileThatIsRewritten(t *testing.T) {
 	})
 	defer writer.Wait()
 	defer close(stop)
-	for range 50 {
-		if _, err := (awsaccess.Access{CredentialsFile: file}).Identity(t.Context()); err != nil {
+	transport, err := endpoint.NewTransport(endpoint.Trust{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		id, err := awsaccess.Access{CredentialsFile: file}.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := id.Config(t.Context(), awsaccess.NewClient(transport), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := id.Retrieve(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
 	}

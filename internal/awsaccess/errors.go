@@ -25,6 +25,11 @@ var (
 		Meaning: "No credentials could be obtained.",
 		Fix:     "set spec.credential of the location, or give the pod a web identity or a role; see the cause for the source that was tried",
 	}
+	CodeRegion = fault.Code{
+		ID:      "AWS_REGION_INVALID",
+		Meaning: "A region is no name of a region: it cannot be a part of a host name.",
+		Fix:     "give a region of AWS, such as eu-west-1, in the config of the location and in the profile of its credentials file",
+	}
 	CodeRoleRefused = fault.Code{
 		ID:      "AWS_ROLE_REFUSED",
 		Meaning: "The role exists no more, or its trust policy does not let this identity assume it.",
@@ -55,7 +60,7 @@ var (
 
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
-	CodeCredentialsFile, CodeNoCredentials, CodeRoleRefused, CodeWebIdentity, CodeUnknownAccessKey, CodeWrongSecretKey,
+	CodeCredentialsFile, CodeNoCredentials, CodeRegion, CodeRoleRefused, CodeWebIdentity, CodeUnknownAccessKey, CodeWrongSecretKey,
 	CodeExpiredToken,
 }
 
@@ -77,7 +82,6 @@ var apiCodes = map[string]fault.Code{
 	"RequestInTheFuture":    endpoint.CodeClock,
 	"InvalidIdentityToken":  CodeWebIdentity,
 	"IDPRejectedClaim":      CodeWebIdentity,
-	"IDPCommunicationError": CodeWebIdentity,
 }
 
 // APICode returns the code for a service's error code that is about credentials,
@@ -142,8 +146,13 @@ func AboutCredentials(err error) bool {
 func credentialsCode(err error) fault.Code {
 	operation := tokenOperation(err)
 	var api smithy.APIError
-	if operation == "" || !errors.As(err, &api) {
+	switch {
+	case isBusy(err):
+		return endpoint.CodeBusy
+	case operation == "":
 		return CodeNoCredentials
+	case !errors.As(err, &api):
+		return endpoint.Code(err)
 	}
 	code := apiCodes[api.ErrorCode()]
 	switch {

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -41,6 +43,10 @@ func (id Identity) explain(err error) error {
 	f := &fault.Error{Code: credentialsCode(err), What: "error getting credentials from " + id.description, Err: Plain(err)}
 	operation := tokenOperation(err)
 	switch {
+	case f.Code.ID == endpoint.CodeBusy.ID:
+		f.Fix = "try again when the service that hands out the credentials has recovered; it did not refuse them"
+	case isEndpointCode(f.Code):
+		f.Fix = tokenService.Fix(f.Code)
 	case operation == "AssumeRoleWithWebIdentity" && f.Code.ID == CodeRoleRefused.ID:
 		f.Fix = fmt.Sprintf("correct the role %s, or let its trust policy allow sts:AssumeRoleWithWebIdentity for subject and audience of the token in %s%s",
 			id.web.role, id.web.tokenFile, id.web.claims())
@@ -51,6 +57,16 @@ func (id Identity) explain(err error) error {
 		f.Fix = fmt.Sprintf("correct the role %s, or let its trust policy allow sts:AssumeRole for the keys that are used, with the external_id that it demands", id.role)
 	}
 	return f
+}
+
+// tokenService has the settings that errors of STS speak of.
+var tokenService = endpoint.Settings{
+	Address: "AWS_ENDPOINT_URL_STS or the region",
+	CACert:  "objectStorage.caCert of the location or the file of AWS_CA_BUNDLE",
+}
+
+func isEndpointCode(code fault.Code) bool {
+	return slices.ContainsFunc(endpoint.Codes, func(c fault.Code) bool { return c.ID == code.ID })
 }
 
 // claims tells what the token says of itself, in parentheses; nothing when it

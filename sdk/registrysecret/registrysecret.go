@@ -11,6 +11,9 @@
 //  3. the provider's default secret
 //  4. mounted files and environment variables
 //  5. the identity of the pod or node
+//
+// For a location that names a credential, 1 and 2 are all, together with the file
+// that Velero writes for it.
 package registrysecret
 
 import (

@@ -168,15 +168,15 @@ func TestOrderOfSources(t *testing.T) {
 			registrysecret.LocationCredential, "mine", "FILE", ""},
 		{"profile of the config", world{credential: "mine/k", config: map[string]any{"profile": "p"}, secrets: map[string]registrysecret.Secret{"mine": data("k", strings.ReplaceAll(ini, "default", "profile p"))}},
 			registrysecret.LocationCredential, "mine", "FILE", ""},
-		{"selector in the config before spec.credential", world{credential: "mine/k", config: map[string]any{"credentialsFile": "other/j"},
-			secrets: map[string]registrysecret.Secret{"mine": data("k", iniRole), "other": data("j", ini)}},
+		{"spec.credential before a selector in the config", world{credential: "mine/k", config: map[string]any{"credentialsFile": "other/j"},
+			secrets: map[string]registrysecret.Secret{"mine": data("k", ini), "other": data("j", iniRole)}},
+			registrysecret.LocationCredential, "secret openshift-adp/mine, key k", "FILE", ""},
+		{"selector in the config", world{config: map[string]any{"credentialsFile": "other/j"}, secrets: map[string]registrysecret.Secret{"other": data("j", ini)}},
 			registrysecret.LocationCredential, "secret openshift-adp/other, key j", "FILE", ""},
 		{"default secret", world{secrets: map[string]registrysecret.Secret{"cloud-credentials": data("cloud", ini)}},
 			registrysecret.DefaultSecret, "secret openshift-adp/cloud-credentials, key cloud", "FILE", ""},
 		{"default secret of a console installation", world{secrets: map[string]registrysecret.Secret{"cloud-credentials": data("credentials", iniRole)}},
 			registrysecret.DefaultSecret, "key credentials", "", ""},
-		{"default secret in place of a broken credential", world{credential: "mine/k", secrets: map[string]registrysecret.Secret{"cloud-credentials": data("cloud", ini)}},
-			registrysecret.DefaultSecret, "cloud-credentials", "FILE", "cannot be used"},
 		{"file that the config names", world{config: map[string]any{"credentialsFile": "/tmp/c"}, files: map[string]string{"/tmp/c": ini, "/credentials/cloud": iniRole}},
 			registrysecret.Mounted, "file /tmp/c", "FILE", ""},
 		{"file that Velero wrote, secrets forbidden", world{credential: "mine/k", forbidden: []string{rs, "mine", "cloud-credentials"}, files: map[string]string{velero: ini}},
@@ -245,6 +245,41 @@ func TestOrderOfSources(t *testing.T) {
 			}
 			if text := log + fmt.Sprintf("%v %+v %#v", found, found.Credential, found); strings.Contains(text, "HIDE") {
 				t.Errorf("a secret in: %s", text)
+			}
+		})
+	}
+}
+
+// A location that names a credential which is missing or incomplete gets no other
+// one: not the default secret, no file, no identity of the pod.
+func TestOwnCredentialAlone(t *testing.T) {
+	everything := func(w world) world {
+		w.provider = "aws"
+		w.files = map[string]string{"/credentials/cloud": ini, "/x": ini}
+		w.env = map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/x", "AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "HIDE"}
+		w.ambient = true
+		if w.secrets == nil {
+			w.secrets = map[string]registrysecret.Secret{}
+		}
+		w.secrets["cloud-credentials"] = data("cloud", ini)
+		return w
+	}
+	for name, w := range map[string]world{
+		"no such secret":         {credential: "mine/k"},
+		"no such key":            {credential: "mine/k", secrets: map[string]registrysecret.Secret{"mine": data("j", ini)}},
+		"half a credential":      {credential: "mine/k", secrets: map[string]registrysecret.Secret{"mine": data("k", "[default]\naws_access_key_id = A\n")}},
+		"forbidden":              {credential: "mine/k", forbidden: []string{"mine"}},
+		"another secret named":   {credential: "mine/k", config: map[string]any{"credentialsFile": "cloud-credentials/cloud"}},
+		"another file named":     {credential: "mine/k", config: map[string]any{"credentialsFile": "/credentials/cloud"}},
+		"selector of nothing":    {config: map[string]any{"credentialsFile": "mine/k"}},
+		"file that is not there": {config: map[string]any{"credentialsFile": "/absent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := everything(w)
+			if found, err := w.find(); err == nil {
+				t.Errorf("found in %s: %s", found.Source, found.From)
+			} else if !errors.Is(err, registrysecret.NoCredential) {
+				t.Errorf("error: %v", err)
 			}
 		})
 	}
@@ -344,7 +379,7 @@ func TestMissingLocation(t *testing.T) {
 
 // TestOneErrorListsEachStep wants every source in one error, in order.
 func TestOneErrorListsEachStep(t *testing.T) {
-	w := &world{provider: "aws", credential: "mine/k", env: map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/x"}}
+	w := &world{provider: "aws", env: map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/x"}}
 	f := w.finder()
 	f.Ambient = func(context.Context, *location.Location) error { return errors.New("no metadata service") }
 	_, err := f.Find(context.Background(), request)
@@ -354,8 +389,8 @@ func TestOneErrorListsEachStep(t *testing.T) {
 	text := err.Error()
 	for _, part := range []string{
 		"images in backup storage location openshift-adp/b (provider aws) of backup nightly",
-		"(1) registry secret: ", rs, "(2) credential of the location: ", "mine", "(3) default secret: ", "cloud-credentials",
-		"(4) mounted", location.CredentialsFile(ns, "mine", "k"), "/x", "/credentials/cloud", "ambient identity", "no metadata service",
+		"(1) registry secret: ", rs, "(2) default secret: ", "cloud-credentials",
+		"(3) mounted", "/x", "/credentials/cloud", "ambient identity", "no metadata service",
 	} {
 		at := strings.Index(text, part)
 		if at < 0 {

@@ -28,9 +28,16 @@ type failure struct {
 	err    error
 }
 
-// run returns the first complete credential, or nil.
+// run returns the first complete credential, or nil. A location that names a
+// credential never falls through to those of the environment: its credential may
+// be written by a user without rights over the cluster, and theirs is an
+// administrator's.
 func (s *search) run() *Found {
-	for _, try := range []func() *Found{s.registrySecret, s.ownCredential, s.defaultSecret, s.files, s.environment, s.ambient} {
+	sources := []func() *Found{s.registrySecret, s.ownCredential, s.defaultSecret, s.files, s.environment, s.ambient}
+	if namesCredential(s.location) {
+		sources = []func() *Found{s.registrySecret, s.ownCredential, s.files}
+	}
+	for _, try := range sources {
 		if found := try(); found != nil {
 			s.report(found)
 			return found
@@ -120,17 +127,22 @@ func (s *search) readOwn() (c Credential, from string, err error) {
 	return Credential{}, "", errors.Join(errs...)
 }
 
-// ownSelectors returns the secret keys that a location names. A DPA writes the
-// selector into the config as well, and reads it from there first.
+// ownSelectors returns the secret keys that a location names: spec.credential,
+// which counts alone, as for Velero itself. A DPA takes a selector in the config
+// too, SECRET/KEY in place of a path.
 func ownSelectors(l *location.Location) []location.SecretKey {
-	var keys []location.SecretKey
+	if l.Credential != nil {
+		return []location.SecretKey{*l.Credential}
+	}
 	if name, key, ok := strings.Cut(l.Config[location.CredentialsFileKey], "/"); ok && name != "" && key != "" && !strings.Contains(key, "/") {
-		keys = append(keys, location.SecretKey{Name: name, Key: key})
+		return []location.SecretKey{{Name: name, Key: key}}
 	}
-	if c := l.Credential; c != nil && !slices.Contains(keys, *c) {
-		keys = append(keys, *c)
-	}
-	return keys
+	return nil
+}
+
+// namesCredential reports whether a location names a credential of its own.
+func namesCredential(l *location.Location) bool {
+	return l.Credential != nil || l.Config[location.CredentialsFileKey] != ""
 }
 
 func (s *search) defaultSecret() *Found {
@@ -145,20 +157,22 @@ func (s *search) defaultSecret() *Found {
 	return s.found(DefaultSecret, from, c)
 }
 
-// files tries credentials files in the pod: those that the location names, then
-// the default.
+// files tries credentials files in the pod: the one that the location names, or
+// the default ones.
 func (s *search) files() *Found {
 	var paths []string
-	if p := s.location.Config[location.CredentialsFileKey]; path.IsAbs(p) {
+	if p := s.location.Config[location.CredentialsFileKey]; path.IsAbs(p) && s.location.Credential == nil {
 		paths = append(paths, p)
 	}
 	for _, key := range ownSelectors(s.location) {
 		paths = append(paths, location.CredentialsFile(s.location.Namespace, key.Name, key.Key))
 	}
-	if p := s.Getenv(s.provider.fileEnv); p != "" {
-		paths = append(paths, p)
+	if !namesCredential(s.location) {
+		if p := s.Getenv(s.provider.fileEnv); p != "" {
+			paths = append(paths, p)
+		}
+		paths = append(paths, s.provider.mount)
 	}
-	paths = append(paths, s.provider.mount)
 	for i, p := range paths {
 		if slices.Contains(paths[:i], p) {
 			continue

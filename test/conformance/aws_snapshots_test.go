@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
@@ -25,10 +26,11 @@ func TestAWSSnapshots(t *testing.T) {
 	cloud.Inject(inject.Always, awsfake.Actions("CreateSnapshot"), inject.Before(func() { cloud.Advance(15 * time.Second) }))
 	config := ebsConfig(t, cloud)
 	alternate := ebsConfig(t, cloud)
-	alternate["credentialsFile"] = tokenFile(t, cloud)
+	token := write(t, "token", "the token")
+	alternate["credentialsFile"] = roleFile(t, cloud, token)
 	plugintest.Run(t, plugintest.Plugin{
 		Path: build(t, "velero-plugin-for-aws", "./plugins/aws"),
-		Env:  ebsEnvironment(t, cloud),
+		Env:  append(ebsEnvironment(t, cloud), credpolicy.TokenFilesVariable+"="+token),
 		Snapshotter: &plugintest.SnapshotterConfig{
 			Config:           config,
 			Alternate:        alternate,
@@ -61,12 +63,12 @@ func ebsConfig(t *testing.T, cloud *awsfake.Cloud) map[string]string {
 	return map[string]string{"region": ebsRegion, "credentialsFile": credentialsFile(t, keys.AccessKeyID, keys.SecretAccessKey)}
 }
 
-// tokenFile is a credentials file with a role that a token is exchanged for.
-func tokenFile(t *testing.T, cloud *awsfake.Cloud) string {
+// roleFile is a credentials file with a role that a token is exchanged for.
+func roleFile(t *testing.T, cloud *awsfake.Cloud, token string) string {
 	t.Helper()
 	cloud.Trust("the token", "velero")
 	role := cloud.AddRole(awsfake.Role{Name: "oadp", Subject: "velero"})
-	return write(t, "sts", fmt.Sprintf("[default]\nrole_arn = %s\nweb_identity_token_file = %s\n", role, write(t, "token", "the token")))
+	return write(t, "sts", fmt.Sprintf("[default]\nrole_arn = %s\nweb_identity_token_file = %s\n", role, token))
 }
 
 func inTreeVolume(zone, id string) json.RawMessage {
@@ -81,7 +83,8 @@ func TestAWSSnapshotsByHand(t *testing.T) {
 	cloud := awsfake.New(ebsRegion)
 	cloud.AddVolume(awsfake.Volume{Zone: ebsRegion + "a", Size: 1})
 	cloud.AddSnapshot(awsfake.Snapshot{Size: 1})
-	env := ebsEnvironment(t, cloud)
+	token := write(t, "token", "the token")
+	env := append(ebsEnvironment(t, cloud), credpolicy.TokenFilesVariable+"="+token)
 	plugin := build(t, "velero-plugin-for-aws", "./plugins/aws")
 	file := write(t, "vsl.yaml", "kind: VolumeSnapshotLocation\napiVersion: velero.io/v1\nmetadata: {name: default}\nspec:\n  provider: aws\n  config: {region: "+ebsRegion+"}\n")
 	check := func(credentials string) (string, error) {
@@ -90,7 +93,7 @@ func TestAWSSnapshotsByHand(t *testing.T) {
 		out, err := command.CombinedOutput()
 		return string(out), err
 	}
-	out, err := check(tokenFile(t, cloud))
+	out, err := check(roleFile(t, cloud, token))
 	if err != nil || !strings.Contains(out, "web identity token") || !strings.Contains(out, "assumed-role/oadp/") || !strings.Contains(out, "ec2:DeleteSnapshot") {
 		t.Errorf("works: %v, %s", err, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -21,6 +22,7 @@ func testWebIdentity(t *testing.T, cluster *stack.ControlPlane, minio *stack.Min
 	dir := t.TempDir()
 	tokenFile := write(t, filepath.Join(dir, "token"), []byte(token(t, cluster, namespace, stack.TokenAudience)))
 	foreignFile := write(t, filepath.Join(dir, "foreign"), []byte(token(t, cluster, namespace, "somebody-else")))
+	t.Setenv(credpolicy.TokenFilesVariable, tokenFile+","+foreignFile)
 	// What OpenShift's cloud credential operator writes.
 	secret := func(tokenFile string) string {
 		return fmt.Sprintf("[default]\nsts_regional_endpoints = regional\nrole_arn = %s\nweb_identity_token_file = %s\n", minio.RoleARN, tokenFile)

@@ -14,13 +14,17 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 )
 
 // openS3 opens a bucket of AWS or of a store that speaks its protocol.
 func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) (objectstore.BucketCloser, error) {
-	config, given := s3Config(found)
+	config, given, err := s3Config(ctx, found)
+	if err != nil {
+		return nil, err
+	}
 	store := s3.New(log, s3.WithMemory(bufferMemory), s3.WithCredential(given))
 	b := &s3Bucket{store, found.Location, found.From}
 	if _, err := store.Init(ctx, sdk.InitInput{Config: config}); err != nil {
@@ -35,25 +39,30 @@ func openS3(ctx context.Context, found *registrysecret.Found, log *slog.Logger) 
 
 // s3Config returns the configuration for a location with the credential that was
 // found, which is nil if the configuration says where it is.
-func s3Config(found *registrysecret.Found) (map[string]string, *awsaccess.Given) {
+func s3Config(ctx context.Context, found *registrysecret.Found) (map[string]string, *awsaccess.Given, error) {
 	config := found.Location.InitConfig(found.CABundle)
 	if config["s3Url"] != "" && config["s3ForcePathStyle"] == "" {
 		config["s3ForcePathStyle"] = "true" // as images have always been stored
 	}
 	delete(config, location.CredentialsFileKey)
 	c := found.Credential
+	given := &awsaccess.Given{From: found.From, Author: authorOf(found), Content: c.Content}
 	switch {
 	case c.File != "":
-		config[location.CredentialsFileKey] = c.File
+		text, err := credfile.ReadFile(ctx, c.File, nil)
+		if err != nil {
+			return nil, nil, fmt.Errorf("error reading the credentials of %s: %w", found.From, err)
+		}
+		given.Content = credfile.Sensitive(text)
 	case c.Content != "":
-		return config, &awsaccess.Given{From: found.From, Content: c.Content}
 	case found.Source == registrysecret.RegistrySecret:
-		return config, &awsaccess.Given{From: found.From, AccessKeyID: c.AWS.AccessKeyID, SecretAccessKey: c.AWS.SecretAccessKey}
+		given.AccessKeyID, given.SecretAccessKey = c.AWS.AccessKeyID, c.AWS.SecretAccessKey
 	default:
 		// The environment, the pod or the machine: no file has the profile.
 		delete(config, "profile")
+		given = nil
 	}
-	return config, nil
+	return config, given, nil
 }
 
 // ambientAWS looks for an identity in the environment, the pod and the machine.

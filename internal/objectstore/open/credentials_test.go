@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/open"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -40,17 +41,20 @@ const (
 	subject       = "system:serviceaccount:openshift-adp:velero"
 )
 
+// shortSession is the life of the sessions of role reader, whose end tests wait for.
+const shortSession = 2 * time.Second
+
 // newAccount has a user, the role backup for the user, and the role reader for a
-// service account's token, with sessions so short that each request asks for a
-// new one.
+// service account's token.
 func newAccount(t *testing.T) *account {
 	t.Helper()
 	a := &account{Cloud: awsfake.New(accountRegion), scene: newScene(t, overHTTP)}
 	a.user = a.AddUser("velero")
-	a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: time.Minute})
+	a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: shortSession})
 	a.AddRole(awsfake.Role{Name: "backup", Principals: []string{a.user.ARN}})
 	a.Trust("first", subject)
 	a.token = file(t, "token", "first")
+	t.Setenv(credpolicy.TokenFilesVariable, a.token)
 	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, a.STS()))
 	target, err := url.Parse(a.minio.Endpoint)
 	if err != nil {
@@ -198,11 +202,13 @@ func TestRenewal(t *testing.T) {
 	if err := b.Put(t.Context(), "k", strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
+	ends := time.Now().Add(shortSession)
 	a.Expire("first")
 	a.Trust("second", subject)
 	if err := os.WriteFile(a.token, []byte("second"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(time.Until(ends))
 	body := random(11 * mib)
 	if err := b.Put(t.Context(), "k", stream(body)); err != nil {
 		t.Fatal(err)
@@ -211,6 +217,7 @@ func TestRenewal(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	a.Expire("second")
+	time.Sleep(shortSession)
 	err := b.Put(t.Context(), "k", strings.NewReader("x"))
 	if !errors.Is(err, awsaccess.CodeWebIdentity) || !strings.Contains(err.Error(), "profile default of secret openshift-adp/mine, key cloud") || !strings.Contains(err.Error(), a.token) {
 		t.Errorf("error: %v", err)

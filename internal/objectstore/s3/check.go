@@ -49,11 +49,11 @@ type checker struct {
 
 // target returns the URL that requests for the bucket go to.
 func (c *checker) target(ctx context.Context) (*url.URL, error) {
-	transport, err := c.store.transports.For(c.settings.trust)
+	client, err := c.store.clients.For(c.settings.trust)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := c.identity.Config(ctx, transport, "")
+	cfg, err := c.identity.Config(ctx, client, "")
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (c *checker) tls(ctx context.Context) (string, error) {
 // credentials requests credentials and names their source. A role's are requested
 // in the configured region, as the bucket's may not be known yet.
 func (c *checker) credentials(ctx context.Context) (string, error) {
-	transport, err := c.store.transports.For(c.settings.trust)
+	client, err := c.store.clients.For(c.settings.trust)
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +99,7 @@ func (c *checker) credentials(ctx context.Context) (string, error) {
 	if c.settings.endpoint == "" {
 		region = c.settings.region
 	}
-	cfg, err := c.identity.Config(ctx, transport, region)
+	cfg, err := c.identity.Config(ctx, client, region)
 	if err != nil {
 		return "", err
 	}

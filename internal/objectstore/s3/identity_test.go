@@ -12,6 +12,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
@@ -63,10 +64,10 @@ func TestIdentities(t *testing.T) {
 		"carriage returns, quotes and spaces": {
 			file: "\r\n# a comment\r\n[ default ]\r\n  aws_access_key_id=\"ID(file)\"\r\naws_secret_access_key  =  'SECRET(file)'\r\n\r\n", want: "user/file",
 		},
-		"web identity in file, as OpenShift's cloud credential operator writes it": {
+		"web identity in file as OpenShift's cloud credential operator writes it": {
 			file: "[default]\nsts_regional_endpoints = regional\n" + webIdentity + "region = us-east-1\n", want: "assumed-role/reader", source: "web identity token",
 		},
-		"web identity in file, with carriage returns and quotes": {
+		"web identity in file with carriage returns and quotes": {
 			file: "[default]\r\nrole_arn = \"ROLE(reader)\"\r\nweb_identity_token_file = 'TOKEN'\r\n", want: "assumed-role/reader",
 		},
 		"role with keys of another profile": {
@@ -77,15 +78,17 @@ func TestIdentities(t *testing.T) {
 		},
 		"role with keys of the environment": {
 			file: "[default]\n" + assumed + "credential_source = Environment\n",
-			env:  map[string]string{"AWS_ACCESS_KEY_ID": "ID(base)", "AWS_SECRET_ACCESS_KEY": "SECRET(base)"}, want: "assumed-role/backup",
+			env: map[string]string{
+				"AWS_ACCESS_KEY_ID": "ID(base)", "AWS_SECRET_ACCESS_KEY": "SECRET(base)", credpolicy.AllowVariable: "credential_source",
+			}, want: "assumed-role/backup",
 		},
 		"credential_process": {
 			file: `[default]` + "\n" + `credential_process = echo '{"Version":1,"AccessKeyId":"ID(process)","SecretAccessKey":"SECRET(process)"}'`,
-			want: "user/process", source: "credential_process",
+			env:  map[string]string{credpolicy.AllowVariable: "credential_process"}, want: "user/process", source: "credential_process",
 		},
 		"single sign-on": {
 			file: "[default]\nsso_start_url = https://portal.example.com\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = r\n",
-			want: "user/x", source: "single sign-on",
+			env:  map[string]string{credpolicy.AllowVariable: "sso_start_url"}, want: "user/x", source: "single sign-on",
 		},
 		"keys in the environment":                     {env: envKeys, shared: "[default]\nKEYS(shared)", want: "user/env", source: "environment"},
 		"file of the environment":                     {shared: "[default]\nKEYS(shared)", want: "user/shared"},
@@ -105,25 +108,25 @@ func TestIdentities(t *testing.T) {
 			token := webToken(subject, "openshift", time.Now().Add(time.Hour))
 			a.Trust(token, subject)
 			a.singleSignOn()
-			tokenFile := file(t, "token", token)
+			tokenPath := tokenFile(t, token)
 			services := strings.NewReplacer("CONTENT", token,
 				"POD", awsfake.Serve(t, a.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token }))+"/v1/credentials",
 				"MACHINE", awsfake.Serve(t, a.Machine(awsfake.Role{Name: "node"})))
 			for variable, value := range c.env {
-				t.Setenv(variable, services.Replace(a.fill(value, tokenFile)))
+				t.Setenv(variable, services.Replace(a.fill(value, tokenPath)))
 			}
 			if c.shared != "" {
-				t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file(t, "cloud", a.fill(c.shared, tokenFile)))
+				t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file(t, "cloud", a.fill(c.shared, tokenPath)))
 			}
 			if c.home != "" {
-				t.Setenv("AWS_CONFIG_FILE", file(t, "config", a.fill(c.home, tokenFile)))
+				t.Setenv("AWS_CONFIG_FILE", file(t, "config", a.fill(c.home, tokenPath)))
 			}
 			config := map[string]string{"enableSharedConfig": "true"}
 			if c.profile != "" {
 				config["profile"] = c.profile
 			}
 			if c.file != "" {
-				config["credentialsFile"] = file(t, "credentials", a.fill(c.file, tokenFile))
+				config["credentialsFile"] = file(t, "credentials", a.fill(c.file, tokenPath))
 			}
 			store, err := a.configure(config)
 			if err != nil {
@@ -202,7 +205,7 @@ func TestTwoIdentities(t *testing.T) {
 func TestInitAgain(t *testing.T) {
 	a := newAccount(t)
 	a.Trust("the token", subject)
-	path := file(t, "credentials", a.fill("[default]\nrole_arn = ROLE(reader)\nweb_identity_token_file = TOKEN\n", file(t, "token", "the token")))
+	path := file(t, "credentials", a.fill("[default]\nrole_arn = ROLE(reader)\nweb_identity_token_file = TOKEN\n", tokenFile(t, "the token")))
 	config := a.with("credentialsFile", path)
 	store, err := a.configure(config)
 	if err != nil {
@@ -243,13 +246,14 @@ func TestInitAgain(t *testing.T) {
 func TestTokenRotation(t *testing.T) {
 	a := newAccount(t)
 	a.Trust("first", subject)
-	a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: time.Minute}) // less than the margin, so it is renewed each time
-	token := file(t, "token", "first")
+	a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: shortSession})
+	token := tokenFile(t, "first")
 	path := file(t, "credentials", a.fill("[default]\nrole_arn = ROLE(reader)\nweb_identity_token_file = TOKEN\n", token))
 	store, err := a.configure(map[string]string{"credentialsFile": path, "multipartConcurrency": "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ends := time.Now().Add(shortSession)
 	body := random(4*partSize + 1)
 	rotated := false
 	rotate := func() error {
@@ -259,6 +263,7 @@ func TestTokenRotation(t *testing.T) {
 		rotated = true
 		a.Expire("first")
 		a.Trust("second", subject)
+		time.Sleep(time.Until(ends))
 		return os.WriteFile(token, []byte("second"), 0o600)
 	}
 	source := io.MultiReader(bytes.NewReader(body[:2*partSize]), &hook{rotate, bytes.NewReader(body[2*partSize:])})
@@ -276,6 +281,9 @@ func TestTokenRotation(t *testing.T) {
 		t.Errorf("tokens used: %v", tokens)
 	}
 }
+
+// shortSession is the life of sessions whose end a test waits for.
+const shortSession = 2 * time.Second
 
 // hook does something before it is read.
 type hook struct {
@@ -334,7 +342,8 @@ func TestCredentialsFileErrors(t *testing.T) {
 		"no section":      {text: "KEYS(file)", want: "no section such as [default]"},
 		"empty":           {text: "", want: "no section"},
 		"half a key":      {text: "[default]\naws_access_key_id = A\n", want: "partial credentials"},
-		"byte order mark": {text: "\ufeff[default]\nKEYS(file)", want: "byte order mark"},
+		"no credentials":  {text: "[default]\naccess_key = SECRET(file)\nregion = r\n", want: "the profile has access_key, region"},
+		"half a role":     {text: "[default]\nrole_arn = ROLE(reader)\n", want: "web_identity_token_file"},
 		"source missing":  {text: "[default]\nrole_arn = ROLE(reader)\nsource_profile = x\n", want: "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -394,15 +403,15 @@ func TestRefusedRoles(t *testing.T) {
 			a := newAccount(t)
 			token := webToken(other, "openshift", expires)
 			c.trust(a, token)
-			tokenFile := file(t, "token", token)
-			config := map[string]string{"credentialsFile": file(t, "credentials", a.fill("[default]\n"+c.profile, tokenFile))}
+			tokenPath := tokenFile(t, token)
+			config := map[string]string{"credentialsFile": file(t, "credentials", a.fill("[default]\n"+c.profile, tokenPath))}
 			check := func(err error) {
 				t.Helper()
 				if !errors.Is(err, c.code) {
 					t.Fatalf("error: %v", err)
 				}
 				for _, words := range c.says {
-					if words = strings.ReplaceAll(words, "TOKEN", tokenFile); !strings.Contains(err.Error(), words) {
+					if words = strings.ReplaceAll(words, "TOKEN", tokenPath); !strings.Contains(err.Error(), words) {
 						t.Errorf("%q is not in: %v", words, err)
 					}
 				}
@@ -422,18 +431,23 @@ func TestRefusedRoles(t *testing.T) {
 	t.Run("in the course of work", func(t *testing.T) {
 		a := newAccount(t)
 		a.Trust("the token", subject)
-		a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: time.Minute})
-		tokenFile := file(t, "token", "the token")
+		a.AddRole(awsfake.Role{Name: "reader", Subject: subject, Duration: shortSession})
+		tokenPath := tokenFile(t, "the token")
 		store, err := a.configure(map[string]string{
-			"credentialsFile": file(t, "credentials", a.fill("[default]\nrole_arn = ROLE(reader)\nweb_identity_token_file = TOKEN\n", tokenFile)),
+			"credentialsFile": file(t, "credentials", a.fill("[default]\nrole_arn = ROLE(reader)\nweb_identity_token_file = TOKEN\n", tokenPath)),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		ends := time.Now().Add(shortSession)
 		a.Expire("the token")
+		if _, err := store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: a.bucket, Key: "k", Body: strings.NewReader("x")}); err != nil {
+			t.Errorf("while the session lasts: %v", err)
+		}
+		time.Sleep(time.Until(ends))
 		_, err = store.PutObject(t.Context(), sdk.PutObjectInput{Bucket: a.bucket, Key: "k", Body: strings.NewReader("x")})
 		if !errors.Is(err, awsaccess.CodeWebIdentity) || !strings.HasPrefix(err.Error(), "error putting object k: error getting credentials from profile default of ") ||
-			!strings.Contains(err.Error(), tokenFile) || strings.Contains(err.Error(), "operation error") {
+			!strings.Contains(err.Error(), tokenPath) || strings.Contains(err.Error(), "operation error") {
 			t.Errorf("error: %v", err)
 		}
 	})
@@ -449,4 +463,12 @@ func TestNoCredentials(t *testing.T) {
 	if !errors.Is(err, awsaccess.CodeNoCredentials) || !strings.Contains(err.Error(), "spec.credential") {
 		t.Errorf("error: %v", err)
 	}
+}
+
+// tokenFile writes a token that locations may send to the token service.
+func tokenFile(t *testing.T, token string) string {
+	t.Helper()
+	path := file(t, "token", token)
+	t.Setenv(credpolicy.TokenFilesVariable, path)
+	return path
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
-	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -48,7 +47,7 @@ func bucketRegion(ctx context.Context, cfg aws.Config, set settings, hint string
 }
 
 // discover returns the region of the configured bucket. s.init is held.
-func (s *Store) discover(ctx context.Context, p *prepared, transport *endpoint.Transport) (string, error) {
+func (s *Store) discover(ctx context.Context, p *prepared, client *awsaccess.Client) (string, error) {
 	bucket, hint := p.settings.bucket, awsaccess.EnvironmentRegion(p.identity)
 	if bucket == "" {
 		return "", &fault.Error{Code: CodeRegionUnknown, What: "the config has neither a region nor a bucket to find it by"}
@@ -57,7 +56,7 @@ func (s *Store) discover(ctx context.Context, p *prepared, transport *endpoint.T
 	if region, ok := s.regions[where]; ok {
 		return region, nil
 	}
-	cfg, err := p.identity.Config(ctx, transport, hint)
+	cfg, err := p.identity.Config(ctx, client, hint)
 	if err != nil {
 		return "", err
 	}

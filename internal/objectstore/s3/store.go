@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
-	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -33,7 +33,7 @@ type Store struct {
 
 	current atomic.Pointer[location]
 
-	transports endpoint.Transports
+	clients awsaccess.Clients
 
 	init    sync.Mutex               // held by Init
 	regions map[string]string        // what discovery found, by hint and bucket
@@ -151,6 +151,11 @@ func (s *Store) prepare(ctx context.Context, configuration map[string]string) (*
 		return nil, err
 	}
 	set.access.Given = s.given
+	if err := credpolicy.AWSConfig.Check(set.access.Author(), "the config of the location",
+		credpolicy.Value{Name: "customerKeyEncryptionFile", Value: set.customerKeyFile},
+		credpolicy.Value{Name: "customerKeyEncryptionSecret", Value: set.customerKeySecret.name}); err != nil {
+		return nil, err
+	}
 	bundle, err := set.trust.Bundle()
 	if err != nil {
 		return nil, err
@@ -207,7 +212,7 @@ func (s *Store) connect(ctx context.Context, p *prepared, previous *location) (*
 
 // configure returns the AWS configuration with the region of the bucket.
 func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) {
-	transport, err := s.transports.For(p.settings.trust)
+	client, err := s.clients.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
 	}
@@ -217,13 +222,13 @@ func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) 
 	region := p.settings.region
 	if p.settings.endpoint == "" {
 		if region == "" {
-			if region, err = s.discover(ctx, p, transport); err != nil {
+			if region, err = s.discover(ctx, p, client); err != nil {
 				return aws.Config{}, err
 			}
 		}
 		tokenRegion = region
 	}
-	cfg, err := p.identity.Config(ctx, transport, tokenRegion)
+	cfg, err := p.identity.Config(ctx, client, tokenRegion)
 	if err != nil {
 		return aws.Config{}, err
 	}
@@ -291,7 +296,7 @@ func (s *Store) integrity(set settings) *integrity {
 // Close frees what the store holds: connections and the memory of buffers. No
 // call may be running, and none may follow.
 func (s *Store) Close() {
-	s.transports.Close()
+	s.clients.Close()
 	if l := s.current.Load(); l != nil {
 		l.pool.Free()
 	}

@@ -32,9 +32,9 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 	t.try("GetObject", t.download(ctx))
 	found := ""
 	if t.written && t.failure == nil && t.denied == nil {
-		transport, err := c.store.transports.For(c.settings.trust)
+		client, err := c.store.clients.For(c.settings.trust)
 		if err == nil {
-			found, err = t.signedURL(ctx, transport.Client())
+			found, err = t.signedURL(ctx, client.HTTP())
 		}
 		t.try("GetObject", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
 
@@ -54,7 +55,7 @@ func TestIdentities(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
-			token := file(t, "the token")
+			token := tokenFile(t, "the token")
 			s.Trust("the token", "velero")
 			role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero"})
 			chained := s.AddRole(awsfake.Role{Name: "chained", ExternalID: "x1", Principals: []string{s.keys.ARN, "arn:aws:sts::" + awsfake.Account + ":assumed-role/oadp/velero"}})
@@ -90,12 +91,12 @@ func TestRenewal(t *testing.T) {
 	for name, c := range map[string]struct {
 		lasts    time.Duration
 		sessions int
-	}{"long": {time.Hour, 1}, "about to end": {time.Minute, 3}} {
+	}{"long": {time.Hour, 1}, "short": {2 * time.Second, 2}} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			s.Trust("first", "velero")
 			role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: c.lasts})
-			token := file(t, "first")
+			token := tokenFile(t, "first")
 			s.mustInit("credentialsFile", file(t, "[default]\nrole_arn = "+role+"\nweb_identity_token_file = "+token+"\n"))
 			s.mustInit() // with the same configuration it asks nobody
 			if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != 1 {
@@ -106,7 +107,8 @@ func TestRenewal(t *testing.T) {
 			if err := os.WriteFile(token, []byte("second"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s.signer() // makes two requests
+			time.Sleep(2 * time.Second) // the life of the short session
+			s.signer()
 			if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != c.sessions {
 				t.Errorf("%d sessions, want %d", n, c.sessions)
 			}
@@ -133,8 +135,9 @@ func TestRefusedRoles(t *testing.T) {
 		"no token":      {role, "", func(err error) bool { return err != nil }, "/absent"},
 	} {
 		token := "/absent"
+		t.Setenv(credpolicy.TokenFilesVariable, token)
 		if c.token != "" {
-			token = file(t, c.token)
+			token = tokenFile(t, c.token)
 		}
 		s.config["credentialsFile"] = file(t, "[default]\nrole_arn = "+c.role+"\nweb_identity_token_file = "+token+"\n")
 		_, err := s.Init(t.Context(), sdk.InitInput{Config: s.config})
@@ -166,6 +169,14 @@ func TestTwoIdentities(t *testing.T) {
 			t.Errorf("signed by %s", got)
 		}
 	}
+}
+
+// tokenFile writes a token that locations may send to the token service.
+func tokenFile(t *testing.T, token string) string {
+	t.Helper()
+	path := file(t, token)
+	t.Setenv(credpolicy.TokenFilesVariable, path)
+	return path
 }
 
 // is returns a condition that holds for the errors with a code.

@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
-	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -24,9 +23,9 @@ import (
 
 // Snapshotter is an [sdk.VolumeSnapshotter] for EBS volumes.
 type Snapshotter struct {
-	log        *slog.Logger
-	clock      clock
-	transports endpoint.Transports
+	log     *slog.Logger
+	clock   clock
+	clients awsaccess.Clients
 
 	init    sync.Mutex // held by Init
 	current atomic.Pointer[ebs]
@@ -118,11 +117,11 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 }
 
 func (s *Snapshotter) configure(ctx context.Context, p *prepared) (aws.Config, error) {
-	transport, err := s.transports.For(p.settings.trust)
+	client, err := s.clients.For(p.settings.trust)
 	if err != nil {
 		return aws.Config{}, err
 	}
-	return p.identity.Config(ctx, transport, p.settings.region)
+	return p.identity.Config(ctx, client, p.settings.region)
 }
 
 func (s *Snapshotter) build(p *prepared, cfg aws.Config) *ebs {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
@@ -41,9 +42,10 @@ func VolumesOnEBS(t *testing.T, servers *stack.Stack) {
 	defer cancel()
 	store, cluster, velero := servers.MinIO(t), servers.ControlPlane(t), servers.Velero(t)
 	cloud := awsfake.New(cloudRegion)
-	inCloud(ctx, t, velero, cloud)
+	token := filepath.Join(t.TempDir(), "token")
+	inCloud(ctx, t, velero, cloud, token)
 	from := logEnd(t, velero)
-	location := newLocation(t, velero, cloudLocation(t, cloud, store))
+	location := newLocation(t, velero, cloudLocation(t, cloud, store, token))
 	snapshots := newSnapshotLocation(ctx, t, velero, location)
 	volumes := newVolumes(ctx, t, cluster, cloud)
 
@@ -87,12 +89,13 @@ func VolumesOnEBS(t *testing.T, servers *stack.Stack) {
 }
 
 // inCloud lets Velero's plugins find the services of the cloud, for the time of a
-// test.
-func inCloud(ctx context.Context, t *testing.T, velero *stack.Velero, cloud *awsfake.Cloud) {
+// test, and lets locations use the token of its pod.
+func inCloud(ctx context.Context, t *testing.T, velero *stack.Velero, cloud *awsfake.Cloud, token string) {
 	t.Helper()
 	before := velero.Env
 	velero.Env = append(before[:len(before):len(before)],
-		"AWS_ENDPOINT_URL_EC2="+awsfake.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+awsfake.Serve(t, cloud.STS()))
+		"AWS_ENDPOINT_URL_EC2="+awsfake.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+awsfake.Serve(t, cloud.STS()),
+		credpolicy.TokenFilesVariable+"="+token)
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +111,8 @@ func inCloud(ctx context.Context, t *testing.T, velero *stack.Velero, cloud *aws
 
 // cloudLocation is a bucket of the cloud, kept by MinIO, with a role for a token as
 // its credential.
-func cloudLocation(t *testing.T, cloud *awsfake.Cloud, store *stack.MinIO) stack.Location {
+func cloudLocation(t *testing.T, cloud *awsfake.Cloud, store *stack.MinIO, token string) stack.Location {
 	t.Helper()
-	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("the token of Velero's pod"), 0o600); err != nil {
 		t.Fatal(err)
 	}
