@@ -77,6 +77,7 @@ bench: build ## measure our plugins against plugins on Velero's own framework
 	@set -e; for p in $(BENCH_PROVIDERS); do (cd test/bench/store && GOWORK=off go run . --provider $$p); done
 	$(MAKE) bench-items
 	$(MAKE) bench-images
+	$(MAKE) bench-machines
 
 .PHONY: bench-items
 bench-items: build ## measure what velero-plugins adds to a backup and a restore of thousands of objects
@@ -85,6 +86,10 @@ bench-items: build ## measure what velero-plugins adds to a backup and a restore
 .PHONY: bench-images
 bench-images: build ## measure the copy of images to a bucket and back against the way of the plugin replaced
 	go run ./test/bench/images --plugins bin
+
+.PHONY: bench-machines
+bench-machines: build ## measure what kubevirt-velero-plugin adds to a backup of 500 virtual machines
+	go run ./test/bench/machines --plugins bin
 
 .PHONY: huge
 huge: build ## put an object of 60 GiB through the aws plugin, and measure

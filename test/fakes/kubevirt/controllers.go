@@ -214,8 +214,11 @@ func (c *Controllers) volume(ctx context.Context, dv *unstructured.Unstructured)
 	case claim == nil && prePopulated != "":
 		phase = "Pending"
 	case claim == nil:
+		if err := c.fill(ctx, dv); err != nil {
+			return err
+		}
 		c.imports = append(c.imports, name)
-		return c.fill(ctx, dv)
+		return nil
 	case metav1.IsControlledBy(claim, dv):
 		phase = "Succeeded"
 	case fields.Annotation(claim, populatedForKey) == name:

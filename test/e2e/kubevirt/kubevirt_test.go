@@ -1,0 +1,25 @@
+// Package kubevirt backs up and restores virtual machines with the newest
+// release of Velero.
+package kubevirt
+
+import (
+	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
+	"github.com/oadp-plugins/oadp-plugins/test/e2e/machines"
+	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+)
+
+var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{
+	cases.BuiltPlugin("../../..", "velero-plugin-for-aws"), cases.BuiltPlugin("../../..", "kubevirt-velero-plugin"),
+}}}
+
+func TestMain(m *testing.M) { servers.Main(m, tools.Core()...) }
+
+func TestMachines(t *testing.T) {
+	cluster := machines.New(t, &servers)
+	t.Run("matrix", cluster.Matrix)
+	t.Run("stories", cluster.Stories)
+	t.Run("hooks", cluster.Hooks)
+}
