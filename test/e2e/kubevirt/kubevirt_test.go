@@ -5,14 +5,13 @@ package kubevirt
 import (
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/test/e2e/cases"
 	"github.com/oadp-plugins/oadp-plugins/test/e2e/machines"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
 var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{
-	cases.BuiltPlugin("../../..", "velero-plugin-for-aws"), cases.BuiltPlugin("../../..", "kubevirt-velero-plugin"),
+	stack.BuiltPlugin("../../..", "velero-plugin-for-aws"), stack.BuiltPlugin("../../..", "kubevirt-velero-plugin"),
 }}}
 
 func TestMain(m *testing.M) { servers.Main(m, tools.Core()...) }
