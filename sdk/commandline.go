@@ -193,6 +193,9 @@ func (p *Plugin) check(ctx context.Context, args []string, in io.Reader, out, er
 	}
 	steps, err := p.checks(ctx, l, config)
 	fmt.Fprintf(out, "%s %s, provider %s\n", l.Kind, l.Name, l.PluginName())
+	for _, note := range misplacedKeys(l) {
+		fmt.Fprintf(out, "  note  %-12s %s\n", "config", note)
+	}
 	if err != nil {
 		fmt.Fprintf(out, "  FAIL  %-12s %v\n", "config", err)
 		return errBroken
@@ -358,7 +361,7 @@ func list(ctx context.Context, store ObjectStore, bucket, root string) (string, 
 		}
 	}
 	if len(foreign) > 0 {
-		return "", fmt.Errorf("bucket %s has folders that are not Velero's: %q; remove them, or give the location a prefix of its own", bucket, foreign)
+		return "", foreignFolders(bucket, root, foreign)
 	}
 	return fmt.Sprintf("bucket %s, %d folders of Velero's", bucket, len(folders)), nil
 }

@@ -249,6 +249,35 @@ func TestCheckNamesWhatIsWrongWithTheLocation(t *testing.T) {
 	}
 }
 
+// Images of image streams are beside Velero's folders. Who follows the advice must
+// not lose them.
+func TestCheckNeverAdvisesToRemove(t *testing.T) {
+	root := strings.Replace(bsl, "prefix: p", "prefix: \"\"", 1)
+	for name, c := range map[string]struct{ key, want string }{
+		"images":        {"b/docker/registry/v2/x", "do not remove it"},
+		"other folders": {"b/photos/1", "give the location a prefix of its own in spec.objectStorage.prefix"},
+	} {
+		h := &heap{objects: map[string]string{c.key: "x"}}
+		code, out, _ := run(t, h, root, "check", "--location", "-")
+		if code != 1 || !strings.Contains(out, c.want) || !strings.Contains(out, "CHECK_FOREIGN_FOLDERS") || strings.Contains(out, "; remove") {
+			t.Errorf("%s: exit code %d, %s", name, code, out)
+		}
+	}
+}
+
+func TestCheckSaysWhereKeysBelong(t *testing.T) {
+	misplaced := strings.Replace(bsl, "config: {", "config: {prefix: mine, bucket: other, ", 1)
+	if misplaced == bsl {
+		t.Fatal("the location has no config")
+	}
+	_, out, _ := run(t, &heap{objects: map[string]string{}}, misplaced, "check", "--location", "-")
+	for _, want := range []string{"prefix \"mine\" in spec.config has no effect: it belongs into spec.objectStorage.prefix", "spec.objectStorage.bucket"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
 func TestCheckTakesFilesInPlaceOfVelerosOwn(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.pem")

@@ -15,6 +15,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -31,6 +32,7 @@ type area struct {
 // catalogue has the codes of every package that declares Codes; a test compares
 // it and pluginCatalogue with the sources.
 var catalogue = []area{
+	{"Steps of check", sdk.Codes},
 	{"Configuration of locations", config.Codes},
 	{"Location files", location.Codes},
 	{"Credentials files", credfile.Codes},
