@@ -94,6 +94,20 @@ func TestCompletionIsNotBelievedBlindly(t *testing.T) {
 	})
 }
 
+// Some servers name the first element of a result in another way.
+func TestResultOfAnotherName(t *testing.T) {
+	m := newMemory()
+	m.after = func(r *http.Request, resp *http.Response) (*http.Response, error) {
+		if r.URL.Query().Has("uploads") {
+			return respond(r, http.StatusOK, "<InitiateMultipartUpload><UploadId>upload0</UploadId></InitiateMultipartUpload>"), nil
+		}
+		return resp, nil
+	}
+	if _, err := m.store(1).PutObject(t.Context(), sdk.PutObjectInput{Bucket: memoryBucket, Key: "k", Body: bytes.NewReader(pattern(3 * memoryPart))}); err != nil {
+		t.Error(err)
+	}
+}
+
 // An object whose entity tag is not made of MD5 sums is known by its checksum.
 func TestCombinedChecksum(t *testing.T) {
 	var parts []types.CompletedPart

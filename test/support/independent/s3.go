@@ -54,7 +54,10 @@ func (s S3) Write(ctx context.Context, objects map[string][]byte) error {
 func (s S3) Leftovers(ctx context.Context, key string) ([]string, error) {
 	var left []string
 	for upload := range s.Client.ListIncompleteUploads(ctx, s.Bucket, key, true) {
-		if upload.Err != nil {
+		switch {
+		case minio.ToErrorResponse(upload.Err).Code == "NoSuchUpload":
+			return left, nil // as rclone says that there is none
+		case upload.Err != nil:
 			return left, upload.Err
 		}
 		left = append(left, fmt.Sprintf("upload %s of %s, begun at %s", upload.UploadID, upload.Key, upload.Initiated.Format(time.RFC3339)))
