@@ -185,6 +185,8 @@ func (l *location) sign(ctx context.Context, bucket, key string, ttl time.Durati
 	if ttl <= 0 || ttl > maxSignedTime {
 		return "", &fault.Error{What: what, Err: fmt.Errorf("a signed URL lives for up to %v, not for %v", maxSignedTime, ttl)}
 	}
+	// S3 counts whole seconds: without this, half a second would be none.
+	ttl = (ttl + time.Second - 1).Truncate(time.Second)
 	if err := l.renewCredentials(ctx, ttl); err != nil {
 		return "", l.explain(what, err)
 	}

@@ -859,6 +859,10 @@ func TestSignedURL(t *testing.T) {
 		if status, _ := fetch(t, http.DefaultTransport, signed.URL, nil); status != 403 {
 			t.Errorf("status %d after the URL's end", status)
 		}
+		short, err := s.store().CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "k", TTL: 300 * time.Millisecond})
+		if err != nil || !strings.Contains(short.URL, "X-Amz-Expires=1&") {
+			t.Errorf("for less than a second: %s, %v", short.URL, err)
+		}
 		for _, ttl := range []time.Duration{0, -1, 8 * 24 * time.Hour} {
 			if _, err := s.store().CreateSignedURL(t.Context(), sdk.CreateSignedURLInput{Bucket: s.bucket, Key: "k", TTL: ttl}); err == nil {
 				t.Errorf("a URL for %v", ttl)

@@ -73,6 +73,11 @@ type settings struct {
 // parseSettings makes all checks that need neither a file nor the network.
 func parseSettings(m map[string]string) (settings, error) {
 	v, err := configKeys().Parse(m)
+	for from, to := range v.Map("azMapping") {
+		if to == "" {
+			err = errors.Join(err, config.Invalid("azMapping", v.String("azMapping"), fmt.Errorf("expected a zone to restore into after %q", from+":")))
+		}
+	}
 	return settings{
 		region:                     v.String("region"),
 		endpoint:                   endpointOf(v.URL("ec2Url")),

@@ -55,6 +55,7 @@ func TestConfigErrors(t *testing.T) {
 		{map[string]string{"region": "r", "tags": strings.Repeat("k", 128) + "=v"}, "at most 127"},
 		{map[string]string{"region": "r", "tags": "k=" + strings.Repeat("v", 257)}, "at most 256"},
 		{map[string]string{"region": "r", "azMapping": "a"}, "azMapping"},
+		{map[string]string{"region": "r", "azMapping": "a:b,c:"}, `expected a zone to restore into after "c:"`},
 		{map[string]string{"region": "r", "ec2Url": "ec2.example.com"}, "ec2Url"},
 		{map[string]string{"region": "r", "snapshotReadyTimeout": "10"}, "duration"},
 		{map[string]string{"region": "r", "caCert": "x"}, "caCert holds no PEM certificate"},

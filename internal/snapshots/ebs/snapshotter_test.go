@@ -134,6 +134,15 @@ func TestKeyThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	}
+	t.Run("never seen, with a short time limit", func(t *testing.T) {
+		s := newScene(t, "volumeCreationTimeout", "10s")
+		s.VanishUnseen()
+		s.Deny("kms:CreateGrant")
+		snapshot := s.AddSnapshot(awsfake.Snapshot{Size: 1, Encrypted: true})
+		if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: snapshot, VolumeType: "gp3", Zone: region + "a"}); !errors.Is(err, CodeKMS) {
+			t.Errorf("error: %v", err)
+		}
+	})
 	t.Run("a slow volume is none", func(t *testing.T) {
 		s := newScene(t, "volumeCreationTimeout", "3m")
 		s.SetVolumeTime(time.Hour)
@@ -457,4 +466,35 @@ func TestConcurrentInit(t *testing.T) {
 		})
 	}
 	calls.Wait()
+}
+
+// A volume of an Outpost comes back there, unless it is restored into another zone.
+func TestOutpost(t *testing.T) {
+	const outpost = "arn:aws:outposts:" + region + ":123456789012:outpost/op-0123456789abcdef0"
+	for name, c := range map[string]struct {
+		mapping, zone, outpost string
+	}{
+		"same zone":    {"", region + "a", outpost},
+		"another zone": {region + "a:" + region + "b", region + "b", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, "azMapping", c.mapping)
+			volume := s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1, Outpost: outpost})
+			made, err := s.CreateSnapshot(t.Context(), sdk.CreateSnapshotInput{VolumeID: volume, Tags: veleroTags})
+			if err != nil {
+				t.Fatal(err)
+			}
+			restored, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: made.SnapshotID, VolumeType: "gp2", Zone: region + "a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, _ := s.Volume(restored.VolumeID)
+			if v.Zone != c.zone || v.Outpost != c.outpost || v.Tags[outpostTag] != "" {
+				t.Errorf("restored: %+v", v)
+			}
+			if warned := strings.Contains(s.log.String(), outpost); warned != (c.outpost == "") {
+				t.Errorf("log: %s", s.log)
+			}
+		})
+	}
 }

@@ -24,6 +24,7 @@ const (
 	throughputTag  = ownTags + "throughput" // MiB/s of a gp3 volume
 	zoneTag        = ownTags + "az"
 	multiAttachTag = ownTags + "multi-attach"
+	outpostTag     = ownTags + "outpost" // ARN: arn:aws:outposts:eu-central-1:123456789012:outpost/op-0123456789abcdef0
 )
 
 // The tags with which Kubernetes on AWS marks what belongs to a cluster.
@@ -70,6 +71,9 @@ func facts(v types.Volume) map[string]string {
 	}
 	if aws.ToBool(v.MultiAttachEnabled) {
 		tags[multiAttachTag] = "true"
+	}
+	if outpost := aws.ToString(v.OutpostArn); outpost != "" {
+		tags[outpostTag] = outpost
 	}
 	return tags
 }

@@ -96,6 +96,14 @@ func (e *ebs) volumeInput(snapshot types.Snapshot, volumeType types.VolumeType, 
 	if n, err := strconv.ParseInt(tags[throughputTag], 10, 32); err == nil && volumeType == types.VolumeTypeGp3 {
 		input.Throughput = aws.Int32(int32(n))
 	}
+	if outpost := tags[outpostTag]; outpost != "" {
+		if e.zone(zone) == tags[zoneTag] {
+			input.OutpostArn = &outpost
+		} else {
+			e.log.Warn("the volume of the backup was on an Outpost; the restored one is in another zone, in the region",
+				"snapshot", aws.ToString(snapshot.SnapshotId), "outpost", outpost, "zone", e.zone(zone))
+		}
+	}
 	if tags[multiAttachTag] == "true" && (volumeType == types.VolumeTypeIo1 || volumeType == types.VolumeTypeIo2) {
 		input.MultiAttachEnabled = aws.Bool(true)
 	}
@@ -107,8 +115,9 @@ func decimal(n int32) string { return strconv.FormatInt(int64(n), 10) }
 // visibleTime is how long EC2 may not know a volume that it has answered for.
 const visibleTime = time.Minute
 
-// awaitVolume waits until a volume can be attached. EC2 answers before it uses
-// the KMS key, and removes the volume without a word when it cannot.
+// awaitVolume waits until a volume can be attached, for at most
+// volumeCreationTimeout once EC2 knows the volume. EC2 answers before it uses the
+// KMS key, and removes the volume without a word when it cannot.
 func (e *ebs) awaitVolume(ctx context.Context, id string, encrypted bool) error {
 	began, seen := e.clock.Now(), false
 	for {
@@ -132,7 +141,7 @@ func (e *ebs) awaitVolume(ctx context.Context, id string, encrypted bool) error 
 		default:
 			seen = true
 		}
-		if elapsed >= e.volumeCreationTimeout {
+		if seen && elapsed >= e.volumeCreationTimeout {
 			e.log.Warn("a new volume is still being created", "volume", id, "after", elapsed.String())
 			return nil
 		}

@@ -14,6 +14,7 @@ type Volume struct {
 	IOPS        int
 	Throughput  int // MiB/s
 	MultiAttach bool
+	Outpost     string // ARN, "" for none
 	Encrypted   bool
 	KMSKeyID    string
 	SnapshotID  string

@@ -24,6 +24,7 @@ type volumeItem struct {
 	Encrypted   bool      `xml:"encrypted"`
 	KMSKeyID    string    `xml:"kmsKeyId,omitempty"`
 	MultiAttach bool      `xml:"multiAttachEnabled"`
+	Outpost     string    `xml:"outpostArn,omitempty"`
 }
 
 func (c *Cloud) volumeItem(v *Volume) volumeItem {
@@ -34,7 +35,7 @@ func (c *Cloud) volumeItem(v *Volume) volumeItem {
 	return volumeItem{
 		VolumeID: v.ID, Size: v.Size, SnapshotID: v.SnapshotID, Zone: v.Zone, Status: status,
 		Created: v.created.UTC().Format(time.RFC3339), Tags: tagItems(v.Tags), Type: v.Type,
-		IOPS: v.reportedIOPS(), Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKeyID: v.KMSKeyID, MultiAttach: v.MultiAttach,
+		IOPS: v.reportedIOPS(), Throughput: v.Throughput, Encrypted: v.Encrypted, KMSKeyID: v.KMSKeyID, MultiAttach: v.MultiAttach, Outpost: v.Outpost,
 	}
 }
 
@@ -143,7 +144,7 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 	v := Volume{
 		Zone: f.required("AvailabilityZone"), Type: f.text("VolumeType"), SnapshotID: f.required("SnapshotId"),
 		IOPS: f.number("Iops"), Throughput: f.number("Throughput"), MultiAttach: f.bool("MultiAttachEnabled"),
-		Encrypted: f.bool("Encrypted"), KMSKeyID: f.text("KmsKeyId"), Tags: f.tags("volume"), token: f.required("ClientToken"),
+		Encrypted: f.bool("Encrypted"), KMSKeyID: f.text("KmsKeyId"), Tags: f.tags("volume"), Outpost: f.text("OutpostArn"), token: f.required("ClientToken"),
 		created: c.now(),
 	}
 	if v.Type == "" {
