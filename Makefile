@@ -10,6 +10,7 @@ SOAK ?= 1h
 # the name of the plugin that it replaces.
 PLUGIN_FOLDERS := \
 	velero-plugin-for-aws:aws \
+	velero-plugin-for-microsoft-azure:azure \
 	velero-plugins:openshift \
 	kubevirt-velero-plugin:kubevirt
 

@@ -8,11 +8,14 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/azureaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/azblob"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/azuredisk"
 	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -41,6 +44,9 @@ var catalogue = []area{
 	{"Access to AWS and compatible services", awsaccess.Codes},
 	{"S3 and compatible object stores", s3.Codes},
 	{"EBS volumes and snapshots", ebs.Codes},
+	{"Access to Azure", azureaccess.Codes},
+	{"Azure Blob storage", azblob.Codes},
+	{"Managed disks of Azure and their snapshots", azuredisk.Codes},
 	{"Credentials for images", registrysecret.Codes},
 	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},

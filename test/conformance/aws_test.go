@@ -24,7 +24,7 @@ import (
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.ControlPlane) }
+func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.Azurite, tools.ControlPlane) }
 
 // TestAWSStrict checks the object store behind a server that refuses whatever
 // servers other than Amazon's refuse, and that can be broken.

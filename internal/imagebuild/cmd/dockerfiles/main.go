@@ -28,6 +28,7 @@ type plugin struct {
 // plugins has a row for each folder in plugins/.
 var plugins = []plugin{
 	{"aws", "velero-plugin-for-aws", "Velero plugin for Amazon S3 and stores that speak its protocol"},
+	{"azure", "velero-plugin-for-microsoft-azure", "Velero plugin for Azure Blob storage and managed disks"},
 	{"openshift", "velero-plugins", "Velero plugin for the objects of OpenShift"},
 	{"kubevirt", "kubevirt-velero-plugin", "Velero plugin for the virtual machines of KubeVirt"},
 }
