@@ -126,9 +126,11 @@ func (c *checker) account(ctx context.Context) (string, error) {
 }
 
 func (c *checker) region(ctx context.Context) (string, error) {
-	c.store.init.Lock()
-	defer c.store.init.Unlock()
-	cfg, err := c.store.configure(ctx, c.prepared)
+	var (
+		cfg aws.Config
+		err error
+	)
+	c.store.current.Exclusively(func() { cfg, err = c.store.configure(ctx, c.prepared) })
 	if err != nil {
 		return "", err
 	}
@@ -146,10 +148,8 @@ func (c *checker) region(ctx context.Context) (string, error) {
 // the answer to a HEAD request an error has a body, which tells a wrong key from a
 // missing permission.
 func (c *checker) bucket(ctx context.Context) (string, error) {
-	c.store.init.Lock()
-	l := c.store.build(c.prepared, c.cfg, nil)
-	c.store.init.Unlock()
-	c.location = l
+	c.store.current.Exclusively(func() { c.location = c.store.build(c.prepared, c.cfg, nil) })
+	l := c.location
 	prefix := c.settings.prefix
 	if prefix != "" {
 		prefix += "/"

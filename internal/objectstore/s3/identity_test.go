@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -471,4 +474,28 @@ func tokenFile(t *testing.T, token string) string {
 	path := file(t, "token", token)
 	t.Setenv(credpolicy.TokenFilesVariable, path)
 	return path
+}
+
+// The config of a user's location names no secret and no file of an administrator's:
+// they would be sent to the user's store as the key of its objects.
+func TestCustomerKeyOfAUser(t *testing.T) {
+	bare(t)
+	dir := t.TempDir()
+	t.Setenv("VELERO_NAMESPACE", "openshift-adp")
+	key := file(t, "key", strings.Repeat("k", 32))
+	for secret, refused := range map[string]bool{"shop-minio-5ffb0b4e-8f3c-4a52-9a7e-0f6f7d1c2b3a": true, "cloud-credentials": false} {
+		credentials := filepath.Join(dir, secret+"-cloud")
+		if err := os.WriteFile(credentials, []byte("[default]\naws_access_key_id = a\naws_secret_access_key = b\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config := map[string]string{"bucket": "b", "region": "r", "s3Url": "https://127.0.0.1:1", "credentialsFile": credentials}
+		for name, value := range map[string]string{"customerKeyEncryptionFile": key, "customerKeyEncryptionSecret": "other/key"} {
+			config := maps.Clone(config)
+			config[name] = value
+			_, err := s3.New(slog.New(slog.DiscardHandler)).Init(t.Context(), sdk.InitInput{Config: config})
+			if errors.Is(err, credpolicy.Refused) != refused || refused && !strings.Contains(err.Error(), credpolicy.AllowVariable+"="+name) {
+				t.Errorf("%s with secret %s: %v", name, secret, err)
+			}
+		}
+	}
 }

@@ -46,7 +46,7 @@ func bucketRegion(ctx context.Context, cfg aws.Config, set settings, hint string
 	return "", awsaccess.Fault(what, err, set.names())
 }
 
-// discover returns the region of the configured bucket. s.init is held.
+// discover returns the region of the configured bucket. Init or a check runs, alone.
 func (s *Store) discover(ctx context.Context, p *prepared, client *awsaccess.Client) (string, error) {
 	bucket, hint := p.settings.bucket, awsaccess.EnvironmentRegion(p.identity)
 	if bucket == "" {

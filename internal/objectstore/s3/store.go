@@ -2,14 +2,8 @@ package s3
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +11,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
+	"github.com/oadp-plugins/oadp-plugins/internal/locationstate"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -31,11 +26,11 @@ type Store struct {
 	memory   int              // bytes of all buffers, 0 for what the configuration says
 	maxParts int              // of an upload
 
-	current atomic.Pointer[location]
+	current locationstate.Current[location]
 
 	clients awsaccess.Clients
 
-	init    sync.Mutex               // held by Init
+	// Init alone uses the rest.
 	regions map[string]string        // what discovery found, by hint and bucket
 	modes   map[[2]string]*integrity // what servers take, by endpoint and bucket
 }
@@ -73,9 +68,8 @@ func (s *Store) ConfigKeys() config.Keys { return configKeys() }
 
 // location is the state that one configuration leads to. It does not change.
 type location struct {
-	fingerprint [sha256.Size]byte
-	log         *slog.Logger
-	begun       time.Time // when the Init began that made it
+	log   *slog.Logger
+	begun time.Time // when the Init began that made it
 
 	settings settings
 	region   string
@@ -103,28 +97,25 @@ func (s *Store) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, err
 
 func (s *Store) initialize(ctx context.Context, configuration map[string]string) error {
 	start := time.Now()
-	s.init.Lock()
-	defer s.init.Unlock()
-	p, err := s.prepare(ctx, configuration)
-	if err != nil {
-		return err
-	}
-	previous := s.current.Load()
-	if previous != nil && previous.fingerprint == p.fingerprint {
-		return nil
-	}
-	for _, warning := range p.settings.warnings {
-		s.log.Warn(warning)
-	}
-	ctx, cancel := context.WithTimeout(ctx, initTime)
-	defer cancel()
-	l, err := s.connect(ctx, p, previous)
-	if err != nil {
-		return err
-	}
-	l.begun = start
-	s.current.Store(l)
-	return nil
+	var p *prepared
+	return s.current.Update(func() (fingerprint locationstate.Fingerprint, err error) {
+		if p, err = s.prepare(ctx, configuration); err != nil {
+			return fingerprint, err
+		}
+		return p.fingerprint, nil
+	}, func(previous *location) (*location, error) {
+		for _, warning := range p.settings.warnings {
+			s.log.Warn(warning)
+		}
+		ctx, cancel := context.WithTimeout(ctx, initTime)
+		defer cancel()
+		l, err := s.connect(ctx, p, previous)
+		if err != nil {
+			return nil, err
+		}
+		l.begun = start
+		return l, nil
+	})
 }
 
 // Velero validates its locations one after the other, each by an Init and a list
@@ -141,7 +132,7 @@ type prepared struct {
 	settings    settings
 	identity    awsaccess.Identity
 	key         []byte // SSE-C key of a file
-	fingerprint [sha256.Size]byte
+	fingerprint locationstate.Fingerprint
 }
 
 // prepare checks a configuration and reads its files.
@@ -172,16 +163,7 @@ func (s *Store) prepare(ctx context.Context, configuration map[string]string) (*
 		}
 	}
 	p.settings = set
-
-	sum := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(configuration)) {
-		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
-	}
-	for _, data := range [][]byte{bundle, id.Content[:], p.key} {
-		fmt.Fprintf(sum, "%d\n", len(data))
-		sum.Write(data)
-	}
-	sum.Sum(p.fingerprint[:0])
+	p.fingerprint = locationstate.FingerprintOf(configuration, bundle, id.Content[:], p.key)
 	return p, nil
 }
 
@@ -241,7 +223,6 @@ func (s *Store) configure(ctx context.Context, p *prepared) (aws.Config, error) 
 func (s *Store) build(p *prepared, cfg aws.Config, previous *location) *location {
 	set := p.settings
 	l := &location{
-		fingerprint:  p.fingerprint,
 		log:          s.log,
 		settings:     set,
 		region:       cfg.Region,

@@ -2,20 +2,15 @@ package ebs
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
+	"github.com/oadp-plugins/oadp-plugins/internal/locationstate"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -27,8 +22,7 @@ type Snapshotter struct {
 	clock   clock
 	clients awsaccess.Clients
 
-	init    sync.Mutex // held by Init
-	current atomic.Pointer[ebs]
+	current locationstate.Current[ebs]
 }
 
 var (
@@ -48,45 +42,47 @@ func (s *Snapshotter) ConfigKeys() config.Keys { return configKeys() }
 // ebs is EC2 as one configuration reaches it. It does not change.
 type ebs struct {
 	settings
-	fingerprint [sha256.Size]byte
-	log         *slog.Logger
-	clock       clock
-	client      *ec2.Client
+	log    *slog.Logger
+	clock  clock
+	client *ec2.Client
 }
 
 // Init implements sdk.VolumeSnapshotter. With the configuration and the files
 // that it had before it returns at once.
 func (s *Snapshotter) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
-	s.init.Lock()
-	defer s.init.Unlock()
-	p, err := prepare(ctx, in.Config)
-	if err != nil {
-		return sdk.InitResult{}, err
-	}
-	if previous := s.current.Load(); previous != nil && previous.fingerprint == p.fingerprint {
-		return sdk.InitResult{}, nil
-	}
+	var p *prepared
+	err := s.current.Update(func() (fingerprint locationstate.Fingerprint, err error) {
+		if p, err = prepare(ctx, in.Config); err != nil {
+			return fingerprint, err
+		}
+		return p.fingerprint, nil
+	}, func(*ebs) (*ebs, error) { return s.connect(ctx, p) })
+	return sdk.InitResult{}, err
+}
+
+// connect builds the client, and requests credentials if they are the location's
+// own.
+func (s *Snapshotter) connect(ctx context.Context, p *prepared) (*ebs, error) {
 	for _, warning := range p.identity.Warnings {
 		s.log.Warn(warning)
 	}
 	cfg, err := s.configure(ctx, p)
 	if err != nil {
-		return sdk.InitResult{}, err
+		return nil, err
 	}
 	if p.identity.Pinned {
 		if _, err := p.identity.Retrieve(ctx, cfg); err != nil {
-			return sdk.InitResult{}, err
+			return nil, err
 		}
 	}
-	s.current.Store(s.build(p, cfg))
-	return sdk.InitResult{}, nil
+	return s.build(p, cfg), nil
 }
 
 // prepared is a configuration with the local files that belong to it.
 type prepared struct {
 	settings    settings
 	identity    awsaccess.Identity
-	fingerprint [sha256.Size]byte
+	fingerprint locationstate.Fingerprint
 }
 
 // prepare checks a configuration and reads its files.
@@ -104,15 +100,11 @@ func prepare(ctx context.Context, configuration map[string]string) (*prepared, e
 		return nil, err
 	}
 	p := &prepared{settings: set, identity: identity}
-	sum := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(configuration)) {
-		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
-	}
+	read := [][]byte{bundle, identity.Content[:]}
 	for _, key := range configKeys() {
-		fmt.Fprintf(sum, "%q=%q\n", key.Env, os.Getenv(key.Env))
+		read = append(read, []byte(os.Getenv(key.Env)))
 	}
-	fmt.Fprintf(sum, "%x %x\n", sha256.Sum256(bundle), identity.Content)
-	sum.Sum(p.fingerprint[:0])
+	p.fingerprint = locationstate.FingerprintOf(configuration, read...)
 	return p, nil
 }
 
@@ -136,7 +128,7 @@ func (s *Snapshotter) build(p *prepared, cfg aws.Config) *ebs {
 			o.Retryer = awsaccess.NewRetryer(o.RetryMaxAttempts)
 		}
 	})
-	return &ebs{settings: p.settings, fingerprint: p.fingerprint, log: s.log, clock: s.clock, client: client}
+	return &ebs{settings: p.settings, log: s.log, clock: s.clock, client: client}
 }
 
 // ebs returns the state of the last Init that succeeded.
