@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"strconv"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// pageSize is how many objects one answer to a list holds at most; it bounds
-// the memory that a large namespace takes.
+// pageSize is how many objects one answer to a list holds at most, unless a
+// Selection says otherwise; it bounds the memory that a large namespace takes.
 const pageSize = 500
 
 // Cluster is a client of the Kubernetes API. It connects on first use. Methods
@@ -99,7 +101,7 @@ type Selection struct {
 	Labels string // a label selector
 	Fields string // a field selector
 	Limit  int64  // how many objects at most; 0 is no limit
-	Page   int64  // how many objects one answer has at most; 0 is pageSize
+	Page   int64  // how many objects one answer holds at most; 0 is 500
 }
 
 // Each calls visit with the objects of a kind in a namespace, or with those of
@@ -110,10 +112,7 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 	if err != nil {
 		return err
 	}
-	options := metav1.ListOptions{LabelSelector: s.Labels, FieldSelector: s.Fields, Limit: pageSize}
-	if s.Page > 0 {
-		options.Limit = s.Page
-	}
+	options := metav1.ListOptions{LabelSelector: s.Labels, FieldSelector: s.Fields, Limit: cmp.Or(s.Page, pageSize)}
 	if s.Limit > 0 {
 		options.Limit = s.Limit
 	}
@@ -137,6 +136,54 @@ func (c *Cluster) Each(ctx context.Context, resource schema.GroupVersionResource
 			return nil
 		}
 		options.Continue = next
+	}
+}
+
+// metadataOnly asks for the metadata of objects in place of the objects, which
+// each API of Kubernetes can leave out before it answers.
+const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+// Names returns the names of the objects of a kind in a namespace, without
+// reading the objects. A cluster without that API has none.
+func (c *Cluster) Names(ctx context.Context, resource schema.GroupVersionResource, namespace string) (map[string]bool, error) {
+	connection, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	path := []string{"/apis", resource.Group, resource.Version, "namespaces", namespace, resource.Resource}
+	if resource.Group == "" {
+		path = append([]string{"/api"}, path[2:]...)
+	}
+	names := map[string]bool{}
+	for next := ""; ; {
+		var page struct {
+			Metadata struct{ Continue string }
+			Items    []struct{ Metadata struct{ Name string } }
+		}
+		err := reading(ctx, func() error {
+			request := connection.plain.Get().AbsPath(path...).SetHeader("Accept", metadataOnly).Param("limit", strconv.Itoa(pageSize))
+			if next != "" {
+				request = request.Param("continue", next)
+			}
+			body, err := request.DoRaw(ctx)
+			if err == nil {
+				err = json.Unmarshal(body, &page)
+			}
+			return err
+		})
+		if apierrors.IsNotFound(err) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, failure("listing", resource, namespace, "", err)
+		}
+		for _, item := range page.Items {
+			names[item.Metadata.Name] = true
+		}
+		if page.Metadata.Continue == "" || page.Metadata.Continue == next {
+			return names, nil
+		}
+		next = page.Metadata.Continue
 	}
 }
 

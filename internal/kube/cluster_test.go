@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,6 +64,12 @@ func TestCluster(t *testing.T) {
 	}
 	if object, err := c.Get(ctx, configMaps, namespace, "made"); err != nil || object == nil {
 		t.Errorf("what was created: %v, %v", object, err)
+	}
+	if names, err := c.Names(ctx, configMaps, namespace); err != nil || !names["made"] || !names["kube-root-ca.crt"] {
+		t.Errorf("names %v, %v", names, err)
+	}
+	if names, err := c.Names(ctx, imageStreams, namespace); err != nil || len(names) != 0 {
+		t.Errorf("names of an absent kind: %v, %v", names, err)
 	}
 	if err := c.Create(ctx, configMaps, namespace, configMap("made")); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("created twice: %v", err)
@@ -127,6 +134,38 @@ func TestPages(t *testing.T) {
 	requests = 0
 	if err := c.Each(t.Context(), configMaps, "x", kube.Selection{Limit: 2}, func(*unstructured.Unstructured) {}); err != nil || requests != 1 {
 		t.Errorf("with a limit: %d requests, %v", requests, err)
+	}
+}
+
+// Objects that are large are read a few at a time, and names without the objects.
+func TestPagesOfLargeObjects(t *testing.T) {
+	var asked []string
+	cluster := kube.New(func() (*rest.Config, error) {
+		return &rest.Config{Host: "http://cluster", Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked = append(asked, r.URL.Path+"?"+r.URL.RawQuery+" "+strings.SplitN(r.Header.Get("Accept"), ",", 2)[0])
+			next := ""
+			if r.URL.Query().Get("continue") == "" {
+				next = "more"
+			}
+			body := fmt.Sprintf(`{"apiVersion": "image.openshift.io/v1", "kind": "ImageStreamList", "metadata": {"continue": %q}, "items": [{"metadata": {"name": "a%s"}}]}`, next, next)
+			return &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/json"}}, Body: readCloser{strings.NewReader(body)}}, nil
+		})}, nil
+	})
+	if err := cluster.Each(t.Context(), imageStreams, "shop", kube.Selection{Page: 10}, func(*unstructured.Unstructured) {}); err != nil {
+		t.Fatal(err)
+	}
+	names, err := cluster.Names(t.Context(), imageStreams, "shop")
+	if err != nil || len(names) != 2 || !names["a"] || !names["amore"] {
+		t.Errorf("names %v, %v", names, err)
+	}
+	const path = "/apis/image.openshift.io/v1/namespaces/shop/imagestreams?"
+	const partial = " application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+	if want := []string{path + "limit=10 application/json", path + "continue=more&limit=10 application/json",
+		path + "limit=500" + partial, path + "continue=more&limit=500" + partial}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if _, err := cluster.Names(t.Context(), configMaps, "shop"); err != nil || !strings.HasPrefix(asked[4], "/api/v1/namespaces/shop/configmaps?") {
+		t.Errorf("names of the core group: %v, %q", err, asked[4:])
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -174,41 +172,4 @@ func hasVerbs(verbs []string) bool {
 		}
 	}
 	return true
-}
-
-// Names returns the names of the objects of a resource in a namespace. The
-// answer of the API server has no more than their metadata, so that large
-// secrets cost nothing. A cluster without that API has none.
-func (c *Cluster) Names(ctx context.Context, resource schema.GroupVersionResource, namespace string) (map[string]bool, error) {
-	connection, err := c.connect()
-	if err != nil {
-		return nil, err
-	}
-	path := "/apis/" + resource.Group + "/" + resource.Version
-	if resource.Group == "" {
-		path = "/api/" + resource.Version
-	}
-	names, next := map[string]bool{}, ""
-	for {
-		body, err := connection.plain.Get().AbsPath(path, "namespaces", namespace, resource.Resource).
-			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").
-			Param("limit", strconv.Itoa(pageSize)).Param("continue", next).DoRaw(ctx)
-		if apierrors.IsNotFound(err) {
-			return names, nil
-		}
-		var page metav1.PartialObjectMetadataList
-		if err == nil {
-			err = json.Unmarshal(body, &page)
-		}
-		if err != nil {
-			return nil, failure("listing", resource, namespace, "", err)
-		}
-		for i := range page.Items {
-			names[page.Items[i].Name] = true
-		}
-		if page.Continue == "" || page.Continue == next {
-			return names, nil
-		}
-		next = page.Continue
-	}
 }

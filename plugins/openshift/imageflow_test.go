@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -47,6 +48,7 @@ func TestImages(t *testing.T) {
 	t.Run("API calls", testImageRequests)
 	t.Run("credentials", testImageCredentials)
 	t.Run("registry access", testRegistryAccess)
+	t.Run("locations that are not written to", testProtectedLocations)
 }
 
 // fill gives the site's namespace an image stream with all that can be in one,
@@ -540,5 +542,29 @@ func testDeletedBackups(t *testing.T) {
 	s.must(err)
 	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), "LOCATION_MISSING") {
 		t.Errorf("the log says\n%s", log())
+	}
+}
+
+// Nothing is written to a location without a prefix, which the folder docker/
+// would make unavailable, and nothing is removed from one that is read-only.
+func testProtectedLocations(t *testing.T) {
+	s := newImageSite(t, unchanged, nil)
+	s.push("app:v1", s.image(1))
+	s.location("root", "prefix: velero => caCert: ''")
+	if _, err := s.backUpStream("app", s.backupAt("root", "b-root")); !errors.Is(err, imagecopy.CodeNoPrefix) || !strings.Contains(err.Error(), "spec.objectStorage.prefix") {
+		t.Errorf("without a prefix: %v", err)
+	}
+	if found := s.keys(""); len(found) > 0 {
+		t.Errorf("in the bucket: %v", found)
+	}
+	s.location("kept", "spec: { => spec: {accessMode: ReadOnly, ")
+	clean := func(args ...string) error {
+		return s.images.Clean(t.Context(), sdk.CommandInput{Args: append(args, "--location", "kept", "--namespace", s.velero), Stdout: io.Discard, Host: sdk.Host{Logger: slog.Default()}})
+	}
+	if err := clean(); !errors.Is(err, imagecopy.CodeReadOnly) {
+		t.Errorf("clean-up of a location that is read-only: %v", err)
+	}
+	if err := clean("--dry-run"); err != nil {
+		t.Errorf("a look at a location that is read-only: %v", err)
 	}
 }

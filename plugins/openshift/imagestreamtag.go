@@ -77,7 +77,7 @@ func (a *actions) streamsIn(ctx context.Context, t *velero.Task, namespace strin
 
 func (a *actions) listStreams(ctx context.Context, namespace string) (streams, error) {
 	var all streams
-	err := a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+	err := a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Page: api.ImageStreamPage}, func(object *unstructured.Unstructured) {
 		all = append(all, readStream(object))
 	})
 	return all, err

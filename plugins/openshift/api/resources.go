@@ -11,6 +11,10 @@ const (
 	AppsGroup          = "apps.openshift.io"
 )
 
+// ImageStreamPage is how many image streams are read at a time. One with a long
+// history has a megabyte, and several times that when it is decoded.
+const ImageStreamPage = 10
+
 // What the actions read from the cluster.
 var (
 	Pods            = schema.GroupVersionResource{Version: "v1", Resource: "pods"}

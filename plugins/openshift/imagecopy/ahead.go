@@ -47,7 +47,7 @@ func (i *Images) copyAhead(ctx context.Context, b *velero.Backup, namespace, hos
 func (i *Images) imagesIn(ctx context.Context, namespace, host string) ([]plannedImage, error) {
 	var all []plannedImage
 	seen := map[string]bool{}
-	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
+	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Page: api.ImageStreamPage}, func(stream *unstructured.Unstructured) {
 		if fields.Annotation(stream, api.SkipImageCopyKey) == "true" || fields.Label(stream, velero.ExcludeLabel) == "true" {
 			return
 		}

@@ -39,6 +39,11 @@ func (i *Images) Clean(ctx context.Context, in sdk.CommandInput) error {
 		return err
 	}
 	defer done()
+	if !dryRun {
+		if readOnly, err := i.isReadOnly(ctx, opened.location); err != nil || readOnly {
+			return cmp.Or(err, isReadOnly(opened.location))
+		}
+	}
 	grace := s.Duration(settings.Grace)
 	fmt.Fprintf(in.Stdout, "bucket %s, images stay for %s after the last backup that needs them\n\n", opened.location.Bucket, grace)
 	cleaner := layout.NewCleaner(opened, grace, in.Host.Logger)

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
-	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -62,7 +61,7 @@ func newStream(r *velero.Restore, item, original *unstructured.Unstructured, p i
 func (i *Images) ensureStream(ctx context.Context, r *velero.Restore, stream *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	namespace, name := stream.GetNamespace(), stream.GetName()
 	names, err := i.names.Get(ctx, r.Key(namespace), func(ctx context.Context) (map[string]bool, error) {
-		return i.listNames(ctx, namespace)
+		return i.cluster.Names(ctx, api.ImageStreams, namespace)
 	})
 	if err != nil {
 		return nil, err
@@ -77,14 +76,6 @@ func (i *Images) ensureStream(ctx context.Context, r *velero.Restore, stream *un
 		return i.cluster.Get(ctx, api.ImageStreams, namespace, name)
 	}
 	return nil, err
-}
-
-func (i *Images) listNames(ctx context.Context, namespace string) (map[string]bool, error) {
-	names := map[string]bool{}
-	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{}, func(stream *unstructured.Unstructured) {
-		names[stream.GetName()] = true
-	})
-	return names, err
 }
 
 func (i *Images) createStream(ctx context.Context, stream *unstructured.Unstructured) error {

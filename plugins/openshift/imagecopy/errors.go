@@ -8,6 +8,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 )
 
 // Codes of the errors of this package.
@@ -38,6 +39,16 @@ var (
 		Meaning: "An image stream names an image of the cluster's registry without a digest by which it could be copied.",
 		Fix:     "import or push the tag again, or delete it with oc tag -d",
 	}
+	CodeNoPrefix = fault.Code{
+		ID:      "OPENSHIFT_NO_PREFIX",
+		Meaning: "Images would be stored in the folder docker/ at the root of a backup storage location, where Velero takes it for a folder of another program and the location becomes unavailable.",
+		Fix:     "set spec.objectStorage.prefix of the backup storage location, or back up without images: annotate the Backup with migration.openshift.io/disable-image-copy=true",
+	}
+	CodeReadOnly = fault.Code{
+		ID:      "OPENSHIFT_LOCATION_READ_ONLY",
+		Meaning: "Images are to be removed from a backup storage location whose spec.accessMode is ReadOnly.",
+		Fix:     "look with --dry-run, or set spec.accessMode of the backup storage location to ReadWrite",
+	}
 	CodeNoMigrationRegistry = fault.Code{
 		ID:      "OPENSHIFT_NO_MIGRATION_REGISTRY",
 		Meaning: "A migration does not say, or not as HOST:PORT, which registry the images go through.",
@@ -62,6 +73,14 @@ func noRegistry() error {
 
 func backupUnreadable(r *velero.Restore, err error) error {
 	return &fault.Error{Code: CodeBackupUnreadable, What: fmt.Sprintf("Backup %s/%s", r.Metadata.Namespace, r.Spec.BackupName), Err: err}
+}
+
+func noPrefix(l *location.Location) error {
+	return &fault.Error{Code: CodeNoPrefix, What: fmt.Sprintf("backup storage location %s/%s has no prefix", l.Namespace, l.Name)}
+}
+
+func isReadOnly(l *location.Location) error {
+	return &fault.Error{Code: CodeReadOnly, What: fmt.Sprintf("backup storage location %s/%s is read-only", l.Namespace, l.Name)}
 }
 
 func noMigrationRegistry(kind string, t *velero.Task) error {

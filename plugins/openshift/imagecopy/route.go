@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/layout"
 	"github.com/oadp-plugins/oadp-plugins/internal/images/registry"
@@ -95,6 +94,9 @@ func (i *Images) bucketToWrite(b *velero.Backup) opener[keep] {
 			return keep{}, nil, err
 		}
 		owner, err := i.ownerOf(ctx, b, opened.location)
+		if err == nil && opened.location.Prefix == "" {
+			err = noPrefix(opened.location)
+		}
 		if err != nil {
 			done()
 			return keep{}, nil, err
@@ -124,13 +126,13 @@ func (i *Images) treeToRead(ctx context.Context, r *velero.Restore) (*layout.Res
 		return nil, nil, err
 	}
 	l := opened.location
-	object, err := i.locationObject(ctx, l.Namespace, l.Name)
+	readOnly, err := i.isReadOnly(ctx, l)
 	if err != nil {
 		done()
 		return nil, nil, err
 	}
 	tree := layout.NewRestoreTree(opened, layout.Backup{Prefix: l.Prefix, Name: r.Spec.BackupName}, slog.Default())
-	tree.Writable = fields.TextAt(object, "spec", "accessMode") != "ReadOnly"
+	tree.Writable = !readOnly
 	return tree, done, nil
 }
 

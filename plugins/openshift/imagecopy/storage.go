@@ -76,6 +76,12 @@ func veleroNamespace(t *velero.Task) string {
 	return t.Metadata.Namespace
 }
 
+// isReadOnly reports whether nothing may be written to a location.
+func (i *Images) isReadOnly(ctx context.Context, l *location.Location) (bool, error) {
+	object, err := i.locationObject(ctx, l.Namespace, l.Name)
+	return fields.TextAt(object, "spec", "accessMode") == "ReadOnly", err
+}
+
 func (i *Images) locationObject(ctx context.Context, namespace, name string) (map[string]any, error) {
 	object, err := i.existing(ctx, api.BackupStorageLocations, namespace, name)
 	if err != nil {
