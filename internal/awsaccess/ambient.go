@@ -7,8 +7,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 )
 
-// ambientTime bounds the search for an identity of the pod or machine. Where
-// there is none, it is the network that does not answer.
+// ambientTime bounds the search for an identity of the pod or machine. Without one
+// the address of the metadata service does not answer at all.
 const ambientTime = 10 * time.Second
 
 // Ambient finds out whether the environment, the pod or the machine has an

@@ -1,5 +1,5 @@
-// Package awsaccess is the way to services of AWS and to those that speak their
-// protocols: credentials and where they come from, certificates and proxies,
-// time limits and attempts, and errors that say what to do. The object store and
-// the volume snapshotter share it.
+// Package awsaccess authenticates to AWS and to services that speak its protocols.
+// It decides which source of credentials counts for a location, keeps credentials
+// fresh, configures the clients of the SDK on package endpoint, and explains why
+// credentials were refused. The object store and the volume snapshotter share it.
 package awsaccess

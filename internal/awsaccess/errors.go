@@ -64,8 +64,8 @@ var Codes = []fault.Code{
 	CodeExpiredToken,
 }
 
-// apiCodes maps what services answer to a request with credentials that they do
-// not take.
+// apiCodes maps the error codes of services that refuse the credentials of a
+// request.
 var apiCodes = map[string]fault.Code{
 	"InvalidAccessKeyId":    CodeUnknownAccessKey,
 	"InvalidClientTokenId":  CodeUnknownAccessKey,
@@ -88,9 +88,9 @@ var apiCodes = map[string]fault.Code{
 // or the zero code.
 func APICode(name string) fault.Code { return apiCodes[name] }
 
-// Answer returns what a service answered to a request, or nil when the request
-// did not reach it. The refusal of credentials by STS is no answer to the request
-// that needed them.
+// Answer returns the error that a service answered to a request, or nil when the
+// request did not reach it. That STS refused credentials does not count: the request
+// that needed them was never sent.
 func Answer(err error) smithy.APIError {
 	var api smithy.APIError
 	if AboutCredentials(err) || !errors.As(err, &api) {
@@ -99,7 +99,8 @@ func Answer(err error) smithy.APIError {
 	return api
 }
 
-// notAuthorized is what IAM writes where it does not encode it.
+// notAuthorized matches the text of IAM for a missing permission, as far as IAM does
+// not encode it: "is not authorized to perform: s3:PutObject on resource: arn:...".
 var notAuthorized = regexp.MustCompile(`not authorized to perform: (\w+:\w+)(?: on resource: (\S+))?`)
 
 // Denied returns the action that a service names in its refusal, and the resource
@@ -132,9 +133,9 @@ func Fault(what string, err error, settings endpoint.Settings) error {
 	return settings.Fault(what, err)
 }
 
-// AboutCredentials reports whether a request failed for want of credentials. It
-// knows the words with which the SDK wraps the errors of all their sources; there
-// is no type.
+// AboutCredentials reports whether a request failed because there were no
+// credentials for it. The SDK has no type for that, only words that it puts in front
+// of the errors of all sources of credentials.
 func AboutCredentials(err error) bool {
 	if err == nil {
 		return false

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// FallbackRegion is what requests are signed for when nothing names a region.
-// Other servers than AWS accept it, as it is the default of most clients.
+// FallbackRegion is the region for which requests are signed when nothing names
+// one. Servers other than AWS accept it, since most clients use it by default.
 const FallbackRegion = "us-east-1"
 
 // EnvironmentRegion returns the region that the environment or the profile of id

@@ -14,8 +14,8 @@ import (
 // otherwise. A backup of hours should outlast a minute of trouble.
 const MaxAttempts = 10
 
-// NewRetryer returns the SDK's standard retryer, without attempts that are of no
-// use and with short pauses where nobody answers.
+// NewRetryer returns the SDK's standard retryer, which does not repeat requests that
+// cannot succeed, and pauses only briefly when a server refuses connections.
 func NewRetryer(attempts int) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
@@ -27,8 +27,9 @@ func NewRetryer(attempts int) aws.Retryer {
 	})
 }
 
-// isPermanent rules out what another attempt cannot mend. Credentials have been
-// asked for several times by then.
+// isPermanent rules out errors that another attempt cannot mend. Those about
+// credentials are among them, as the credentials were requested several times
+// before.
 func isPermanent(err error) aws.Ternary {
 	if endpoint.IsPermanent(err) || AboutCredentials(err) {
 		return aws.FalseTernary

@@ -17,10 +17,12 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// webIdentity is a role that a token opens.
+// webIdentity is a role, and the file with the token by which STS lets a client
+// assume it.
 type webIdentity struct{ role, tokenFile string }
 
-// webIdentityOf finds the token that the credentials of a profile begin with.
+// webIdentityOf returns the role and token file at the beginning of the chain of
+// profiles that p takes its credentials from, or nothing.
 func webIdentityOf(p *awsconfig.SharedConfig) webIdentity {
 	for ; p != nil; p = p.Source {
 		if p.WebIdentityTokenFile != "" {
@@ -69,8 +71,9 @@ func isEndpointCode(code fault.Code) bool {
 	return slices.ContainsFunc(endpoint.Codes, func(c fault.Code) bool { return c.ID == code.ID })
 }
 
-// claims tells what the token says of itself, in parentheses; nothing when it
-// cannot be read. It is not verified, and its signature is not told.
+// claims returns the claims of the token for an error, or "" when it cannot be
+// read: ` (subject "system:serviceaccount:...", audience [...], ...)`. The token is
+// not verified, and its signature is left out.
 func (w webIdentity) claims() string {
 	data, err := os.ReadFile(w.tokenFile)
 	if err != nil {

@@ -79,7 +79,7 @@ func (c *checker) tls(ctx context.Context) (string, error) {
 	return c.probe().Connect(ctx, u)
 }
 
-// describe looks at some of what is there.
+// describe lists some volumes and snapshots, for the step "permissions" to try on.
 func (c *checker) describe(ctx context.Context) (string, error) {
 	const some = 100
 	volumes, err := c.client.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{MaxResults: aws.Int32(some)})

@@ -42,8 +42,8 @@ func configKeys() config.Keys {
 	return keys
 }
 
-// wordStart finds the beginnings of the words in a key: two in tlsVerify, and in
-// TLSVerify as well.
+// wordStart matches where a word of a key begins, before and after it: it finds the
+// V in tlsVerify and the V in TLSVerify.
 var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
 
 // variable returns the environment variable for a key: OADP_AWS_VSL_EC2_URL for

@@ -103,8 +103,8 @@ var Codes = []fault.Code{
 	CodeRefused, CodePersistentVolume,
 }
 
-// rateExceeded is EC2's answer to two snapshots of a volume in a row. The SDK does
-// not count it among those that ask to slow down.
+// rateExceeded is the error code with which EC2 refuses a snapshot of a volume within
+// 15 seconds of the last one. The SDK does not know it as a code for throttling.
 const rateExceeded = "SnapshotCreationPerVolumeRateExceeded"
 
 // apiCodes maps what EC2 answers, besides what package awsaccess knows.
@@ -185,8 +185,9 @@ func codeOf(err error, api smithy.APIError) fault.Code {
 	return fault.Code{}
 }
 
-// allow says what to allow, or nothing where EC2 tells it only in the encoded part
-// of its message.
+// allow returns the fix for a missing permission: "allow ec2:CreateTags on arn:...".
+// It returns "" when EC2 names the permission only in the encoded part of its
+// message.
 func allow(err error) string {
 	action, resource := awsaccess.Denied(err)
 	switch {
@@ -198,7 +199,7 @@ func allow(err error) string {
 	return "allow " + action + " on " + resource
 }
 
-// answered reports whether err is this answer of EC2.
+// answered reports whether err is an answer of EC2 with this error code.
 func answered(err error, code string) bool {
 	api := awsaccess.Answer(err)
 	return api != nil && api.ErrorCode() == code

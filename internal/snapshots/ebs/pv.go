@@ -74,7 +74,7 @@ func (s *settings) setVolumeID(pv *unstructured.Unstructured, id string) error {
 	labels := object(pv, "metadata", "labels")
 	zone := cmp.Or(text(labels, legacyZoneLabel), text(labels, zoneLabel), s.zone(zoneIn(text(source, "volumeID"))))
 	if zone != "" {
-		// The autoscaler of clusters knows a volume's zone from this form only.
+		// The cluster autoscaler reads the zone of a volume from this form only.
 		id = "aws://" + zone + "/" + id
 	}
 	source["volumeID"] = id
@@ -118,8 +118,8 @@ func (s *settings) moveZones(pv *unstructured.Unstructured) {
 	}
 }
 
-// moveValues maps the zones of one requirement. Two that become the same stand
-// there once.
+// moveValues maps the zones of one requirement, and drops a zone that is in the list
+// already after that.
 func (s *settings) moveValues(expression map[string]any) {
 	old, ok := expression["values"].([]any)
 	if !ok {

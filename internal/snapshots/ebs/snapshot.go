@@ -13,12 +13,13 @@ import (
 )
 
 const (
-	// snapshotPause is how far apart EC2 wants the snapshots of a volume.
-	snapshotPause = 15 * time.Second
-	// snapshotPatience bounds the attempts to begin a snapshot.
-	snapshotPatience = 2 * time.Minute
-	// clockMargin is how far the clocks of EC2 and of this machine may be apart;
-	// beyond that EC2 refuses signatures.
+	// snapshotInterval is the least time that EC2 demands between two snapshots of a
+	// volume.
+	snapshotInterval = 15 * time.Second
+	// beginTime bounds the attempts to begin a snapshot.
+	beginTime = 2 * time.Minute
+	// clockMargin is the largest difference between the clocks of EC2 and of this
+	// machine; EC2 refuses signatures beyond it.
 	clockMargin = 5 * time.Minute
 )
 
@@ -34,8 +35,9 @@ func (e *ebs) createSnapshot(ctx context.Context, volumeID string, velero map[st
 	return id, explain(what, err)
 }
 
-// beginSnapshot makes the request until it is clear what has come of it: EC2 has
-// no way to recognize a request that is sent again.
+// beginSnapshot sends the request, and again if that fails in a way that may pass.
+// EC2 cannot recognize a request that is sent again. So when the first may have been
+// carried out, beginSnapshot looks for its snapshot before it sends another.
 func (e *ebs) beginSnapshot(ctx context.Context, volumeID string, tags map[string]string) (string, error) {
 	began, doubtful := e.clock.Now(), false
 	for {
@@ -47,10 +49,10 @@ func (e *ebs) beginSnapshot(ctx context.Context, volumeID string, tags map[strin
 			return aws.ToString(out.SnapshotId), nil
 		}
 		doubtful = doubtful || ambiguous(err)
-		again := (ambiguous(err) || answered(err, rateExceeded)) && e.clock.Now().Sub(began) < snapshotPatience
+		again := (ambiguous(err) || answered(err, rateExceeded)) && e.clock.Now().Sub(began) < beginTime
 		if again {
 			e.log.Info("the request for a snapshot is made again", "volume", volumeID, "error", explain("", err).Error())
-			if err := e.clock.Sleep(ctx, snapshotPause); err != nil {
+			if err := e.clock.Sleep(ctx, snapshotInterval); err != nil {
 				return "", err
 			}
 		}
@@ -66,7 +68,7 @@ func (e *ebs) beginSnapshot(ctx context.Context, volumeID string, tags map[strin
 	}
 }
 
-// once keeps the SDK from sending a request again that may have been carried out.
+// once keeps the SDK from repeating a request that EC2 may have carried out.
 func once(o *ec2.Options) { o.Retryer = unambiguous{o.Retryer} }
 
 type unambiguous struct{ aws.Retryer }

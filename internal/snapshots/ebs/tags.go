@@ -33,8 +33,8 @@ const (
 	legacyClusterTag = "KubernetesCluster"
 )
 
-// isReserved reports whether a tag is one of AWS' own, which it sets itself and
-// takes from nobody.
+// isReserved reports whether a tag is one of AWS' own, aws:cloudformation:stack-name
+// for example, which EC2 accepts from nobody else.
 func isReserved(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
 
 // snapshotTags returns the tags of a snapshot of a volume: what the volume has,
@@ -52,7 +52,7 @@ func (s *settings) snapshotTags(velero map[string]string, volume types.Volume, l
 			tags[key] = value
 		}
 	}
-	maps.Copy(tags, facts(volume))
+	maps.Copy(tags, restoreTags(volume))
 	return limit(tags, func(key string) int {
 		_, fromVelero := velero[key]
 		_, configured := s.tags[key]
@@ -60,8 +60,9 @@ func (s *settings) snapshotTags(velero map[string]string, volume types.Volume, l
 	}, log)
 }
 
-// facts returns the tags with what a restore has to know of a volume.
-func facts(v types.Volume) map[string]string {
+// restoreTags returns the tags of a snapshot that say what a restore has to know of
+// the volume: velero.io/ebs-az=eu-central-1a.
+func restoreTags(v types.Volume) map[string]string {
 	tags := map[string]string{}
 	if v.VolumeType == types.VolumeTypeGp3 && aws.ToInt32(v.Throughput) > 0 {
 		tags[throughputTag] = decimal(*v.Throughput)
@@ -156,7 +157,8 @@ func tagMap(list []types.Tag) map[string]string {
 	return tags
 }
 
-// specification asks EC2 to tag what it creates; an empty one is refused.
+// specification returns the part of a request that tags what EC2 creates, or nil
+// without tags, since EC2 refuses an empty one.
 func specification(resource types.ResourceType, tags map[string]string) []types.TagSpecification {
 	if len(tags) == 0 {
 		return nil

@@ -112,7 +112,8 @@ func (e *ebs) volumeInput(snapshot types.Snapshot, volumeType types.VolumeType, 
 
 func decimal(n int32) string { return strconv.FormatInt(int64(n), 10) }
 
-// visibleTime is how long EC2 may not know a volume that it has answered for.
+// visibleTime is how long EC2 may answer NotFound for a volume that it has just
+// created.
 const visibleTime = time.Minute
 
 // awaitVolume waits until a volume can be attached, for at most
@@ -131,7 +132,8 @@ func (e *ebs) awaitVolume(ctx context.Context, id string, encrypted bool) error 
 				return vanished(id, encrypted)
 			}
 		case err != nil:
-			// The volume is there; that it cannot be watched is no reason to lose it.
+			// EC2 has answered with a volume. That Velero may not describe it is no
+			// reason to fail, which would leave the volume behind.
 			e.log.Warn("a new volume cannot be watched, so that it is not known whether it can be used", "volume", id, "error", explain("", err).Error())
 			return nil
 		case v.State == types.VolumeStateAvailable, v.State == types.VolumeStateInUse:
@@ -155,7 +157,8 @@ func vanished(id string, encrypted bool) error {
 	return &fault.Error{Code: failureCode(encrypted), Err: fmt.Errorf("EC2 accepted volume %s and then removed it", id)}
 }
 
-// failureCode names the usual reason for which a volume comes to nothing.
+// failureCode returns the code for the usual reason why EC2 does not complete a
+// volume.
 func failureCode(encrypted bool) fault.Code {
 	if encrypted {
 		return CodeKMS
