@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -53,7 +54,7 @@ func TestTokenFileIsNotPosted(t *testing.T) {
 			location := a.location()
 			location.Config["enableSharedConfig"] = "true"
 			location.Credential = fmt.Appendf(nil, text, a.tokenFile, a.server.URL)
-			a.mustBeRefused(location, name)
+			a.mustBeRefused(location, "web_identity_token_file")
 			a.mustHaveStayedInside()
 		})
 	}
@@ -68,6 +69,22 @@ func TestForeignTokenFileIsNotRead(t *testing.T) {
 	location.Credential = fmt.Appendf(nil, "[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = %s\n", a.adminFile)
 	a.mustBeRefused(location, "web_identity_token_file")
 	a.mustHaveStayedInside()
+}
+
+// Each setting that only an administrator may use is refused by its name, also
+// beside static keys that are valid.
+func TestAdministratorsSettingsAreRefused(t *testing.T) {
+	for _, setting := range credpolicy.AWS.Settings {
+		t.Run(setting.Name, func(t *testing.T) {
+			a := newAttacker(t)
+			location := a.location()
+			location.Config["enableSharedConfig"] = "true"
+			location.Credential = fmt.Appendf(location.Credential, "role_arn = arn:aws:iam::123456789012:role/r\n%s = %s\n"+
+				"[sso-session %[2]s]\nsso_region = minio\nsso_start_url = %[3]s\n", setting.Name, a.adminFile, a.server.URL)
+			a.mustBeRefused(location, setting.Name)
+			a.mustHaveStayedInside()
+		})
+	}
 }
 
 // A location with a credential of its own uses that one or none: the
@@ -127,8 +144,8 @@ func TestCustomerKeyOfTheAdministratorIsNotSent(t *testing.T) {
 	}
 }
 
-// The store of a location that the plugin was told to trust gets no credential
-// but the location's.
+// An ordinary location works: the attacks fail for what they do, and not because
+// nothing of a user's works. The recorders see the requests.
 func TestOrdinaryLocationWorks(t *testing.T) {
 	a := newAttacker(t)
 	ctx := newContext(t)
