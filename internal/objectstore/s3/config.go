@@ -29,7 +29,7 @@ func configKeys() config.Keys {
 		config.URL("s3Url", "endpoint of an S3 service other than AWS").Note("AWS"),
 		config.URL("publicUrl", "endpoint that signed URLs point to").Note("s3Url"),
 		config.Bool("s3ForcePathStyle", "address the bucket in the path, also for publicUrl"),
-		config.Bool("insecureSkipTLSVerify", "do not verify the server's certificate"),
+		config.Bool("insecureSkipTLSVerify", "do not verify the certificate of the hosts of s3Url and publicUrl, or of S3; that of the token service is verified"),
 		config.String("serverSideEncryption", "value of x-amz-server-side-encryption: AES256, aws:kms, aws:kms:dsse").Note("the bucket's default"),
 		config.String("kmsKeyId", "id, alias/NAME or ARN of a KMS key; implies aws:kms"),
 		config.String("customerKeyEncryptionFile", "file whose first 32 bytes are the SSE-C key"),

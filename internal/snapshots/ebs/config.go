@@ -34,7 +34,7 @@ func configKeys() config.Keys {
 		config.Duration("volumeCreationPollInterval", 2*time.Second, "pause between two looks at that volume"),
 		config.URL("ec2Url", "endpoint of an EC2 service other than AWS, or of a VPC endpoint").Note("AWS"),
 		config.String("caCert", "PEM certificates that are trusted besides the system's and AWS_CA_BUNDLE"),
-		config.Bool("insecureSkipTLSVerify", "do not verify the server's certificate"),
+		config.Bool("insecureSkipTLSVerify", "do not verify the certificate of the host of ec2Url, or of EC2; that of the token service is verified"),
 	}
 	for _, key := range extensions {
 		keys = append(keys, key.OrEnv(variable(key.Name)))
