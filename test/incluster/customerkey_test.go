@@ -57,7 +57,7 @@ func testCustomerKeySecret(t *testing.T, cluster *stack.ControlPlane, store *sta
 			roundTrip(t, s, bucket, name)
 			checkEncrypted(t, store, bucket, name, key)
 			for ref, want := range map[string]string{
-				"keys/short": "31 bytes", "keys/none": "has no key none", "absent/good": "not found", "others/good": "forbidden",
+				"keys/short": "31 bytes", "keys/none": "has no key none", "absent/good": `secrets "absent" missing`, "others/good": "forbidden",
 			} {
 				config["customerKeyEncryptionSecret"] = ref
 				if _, err := newStore(t, config); !errors.Is(err, s3.CodeCustomerKey) || !strings.Contains(err.Error(), want) {
