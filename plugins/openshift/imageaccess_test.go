@@ -192,7 +192,7 @@ func testImageCredentials(t *testing.T) {
 		if !errors.Is(err, registrysecret.Forbidden) || strings.Contains(err.Error(), kube.CodeForbidden.ID) {
 			t.Errorf("%v", err)
 		}
-		for _, text := range []string{`"reader" cannot get resource "secrets"`, s.velero, "/credentials/cloud"} {
+		for _, text := range []string{`"reader" cannot get resource "secrets"`, s.velero, "/tmp/credentials/"} {
 			if !strings.Contains(fmt.Sprint(err), text) {
 				t.Errorf("%q is not in %v", text, err)
 			}

@@ -25,13 +25,13 @@ func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unst
 	}
 	switch {
 	case registry == imagecopy.None:
-		imagecopy.RemoveBookkeeping(item)
+		imagecopy.RemoveSummary(item)
 	case t.Metadata.Annotations[api.DisableImageCopyKey] == "true":
-		imagecopy.RemoveBookkeeping(item)
+		imagecopy.RemoveSummary(item)
 		fields.Annotate(item, api.DisableImageCopyKey, "true")
 		withoutTags(item)
 	case fields.Annotation(item, api.SkipImageCopyKey) == "true":
-		imagecopy.RemoveBookkeeping(item)
+		imagecopy.RemoveSummary(item)
 	default:
 		return sdk.BackupResult{}, a.images.CopyOut(ctx, t, item, registry)
 	}

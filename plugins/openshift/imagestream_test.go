@@ -48,11 +48,11 @@ func TestImageStream(t *testing.T) {
 		backupErr, restoreErr                 fault.Code
 	}{
 		{"images are off", "", plain, streamOf("", "local"), "", none, none},
-		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), streamOf("", "local"), none, none},
-		{"left out by the stream, and was not", "true", plain, streamOf(toBucket+copied+skipped, "local"), streamOf(skipped, "local"), none, none},
-		{"images are off, and were copied", "", plain, streamOf(toBucket+copied, "local"), streamOf("", "local"), none, none},
+		{"images are off, and were not", "", plain, streamOf(toBucket, "local"), "", none, none},
+		{"left out by the stream, and was not", "true", plain, streamOf(toBucket+copied+skipped, "local"), streamOf(toBucket+skipped, "local"), none, none},
+		{"images are off, and were copied", "", plain, streamOf(toBucket+copied, "local"), streamOf(toBucket, "local"), none, none},
 		{"images elsewhere, and were copied", "true", plain, streamOf(toBucket+copied, "quay.io"), streamOf(toBucket, "quay.io"), none, none},
-		{"left out by the backup, and was not", "true", disabled, streamOf(toBucket+copied, "local"), withoutImages, none, imagecopy.CodeBackupUnreadable},
+		{"left out by the backup, and was not", "true", disabled, streamOf(toBucket+copied, "local"), strings.Replace(withoutImages, asIs, toBucket+asIs, 1), none, imagecopy.CodeBackupUnreadable},
 		{"images are off, in words", "false", plain, streamOf("", "local"), "", none, none},
 		{"local images, which a restore does not look for", "true", plain, streamOf("", "local"), "", registrysecret.LocationMissing, none},
 		{"local images", "true", plain, streamOf(toBucket, "local"), "", registrysecret.LocationMissing, imagecopy.CodeBackupUnreadable},

@@ -62,11 +62,16 @@ func (s Summary) rewrite(stream *unstructured.Unstructured, host string) {
 	}
 }
 
-// RemoveBookkeeping removes what a backup has noted in a stream. It is of no use
-// to any other backup, and would let the deletion of one touch the images of the
-// other: no stream takes it along into the cluster or into the next backup. The
-// stamps stay, as they do on every restored object.
-func RemoveBookkeeping(stream *unstructured.Unstructured) {
-	fields.RemoveAnnotation(stream, api.MigrationRegistryKey)
+// RemoveSummary removes what an earlier backup has noted in a stream. It would let
+// the deletion of one backup touch the images of the other.
+func RemoveSummary(stream *unstructured.Unstructured) {
 	fields.RemoveAnnotation(stream, api.ImageCopyKey)
+}
+
+// RemoveBookkeeping removes all that a backup has noted in a stream, so that it
+// does not come into the cluster and from there into the next backup. The stamps
+// stay, as they do on every restored object.
+func RemoveBookkeeping(stream *unstructured.Unstructured) {
+	RemoveSummary(stream)
+	fields.RemoveAnnotation(stream, api.MigrationRegistryKey)
 }
