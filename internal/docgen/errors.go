@@ -32,13 +32,19 @@ type area struct {
 	codes []fault.Code
 }
 
-// catalogue has the codes of every package that declares Codes; a test compares
-// it and pluginCatalogue with the sources.
+// catalogue has the codes of every package; a test compares it and
+// pluginCatalogue with the sources.
 var catalogue = []area{
 	{"Steps of check", sdk.Codes},
-	{"Configuration of locations", config.Codes},
-	{"Location files", location.Codes},
-	{"Credentials files", credfile.Codes},
+	{"Configuration of locations", []fault.Code{
+		config.UnknownKey, config.InvalidValue, config.MissingKey, config.Conflict,
+	}},
+	{"Location files", []fault.Code{
+		location.UnreadableFile, location.NotInFile, location.InvalidObject,
+	}},
+	{"Credentials files", []fault.Code{
+		credfile.Malformed, credfile.ProfileMissing, credfile.Incomplete,
+	}},
 	{"Credentials that a location may not use", credpolicy.Codes},
 	{"The way to services", endpoint.Codes},
 	{"Access to AWS and compatible services", awsaccess.Codes},
@@ -47,13 +53,15 @@ var catalogue = []area{
 	{"Access to Azure", azureaccess.Codes},
 	{"Azure Blob storage", azblob.Codes},
 	{"Managed disks of Azure and their snapshots", azuredisk.Codes},
-	{"Credentials for images", registrysecret.Codes},
+	{"Credentials for images", []fault.Code{
+		registrysecret.NoCredential, registrysecret.UnmanagedLocation, registrysecret.NonAdminLocation, registrysecret.NotReconciled, registrysecret.RegistryIncomplete, registrysecret.UnsupportedProvider, registrysecret.DefaultMissing, registrysecret.SecretMissing, registrysecret.KeyMissing, registrysecret.Forbidden, registrysecret.SecretUnreadable, registrysecret.FileUnreadable, registrysecret.NoAmbient, registrysecret.LocationMissing, registrysecret.RegionMissing, registrysecret.BucketFailed,
+	}},
 	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},
 	{"Backups and Restores", velero.Codes},
 }
 
-// pluginCatalogue has the folders of the plugins that declare codes of their own.
+// pluginCatalogue has the folders whose codes nothing can import.
 var pluginCatalogue = []struct{ title, dir string }{
 	{"Objects of OpenShift", "plugins/openshift/imagecopy"},
 	{"Virtual machines", "plugins/kubevirt"},

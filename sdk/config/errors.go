@@ -8,7 +8,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// Codes of the errors of this package.
+// Codes of the errors of this package; errors.Is tells whether an error has one.
 var (
 	UnknownKey = fault.Code{
 		ID:      "CONFIG_UNKNOWN_KEY",
@@ -32,9 +32,6 @@ var (
 	}
 )
 
-// Codes lists the codes of this package.
-var Codes = []fault.Code{UnknownKey, InvalidValue, MissingKey, Conflict}
-
 // Invalid returns the error for a key with a value of the wrong form. expected
 // says what was expected. A check that a Custom key cannot make, since it needs
 // more than the value, reports through it as well.
@@ -52,7 +49,7 @@ func invalidVariable(name, value string, expected error) error {
 	return &fault.Error{
 		Code: InvalidValue,
 		What: fmt.Sprintf("environment variable %s has the value %s", name, quote(value)),
-		Fix:  "correct the variable of the Velero pod, or remove it; a DataProtectionApplication sets it in spec.configuration.velero.podConfig.env",
+		Fix:  "correct the variable of the Velero pod, or remove it",
 		Err:  expected,
 	}
 }

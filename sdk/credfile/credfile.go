@@ -15,7 +15,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// Codes of the errors of this package.
+// Codes of the errors of this package; errors.Is tells whether an error has one.
 var (
 	Malformed = fault.Code{
 		ID:      "CREDENTIALS_MALFORMED",
@@ -33,9 +33,6 @@ var (
 		Fix:     "add the named entries to the secret",
 	}
 )
-
-// Codes lists the codes of this package.
-var Codes = []fault.Code{Malformed, ProfileMissing, Incomplete}
 
 // Sensitive is text that must not be shown. Formatting, logging and encoding it
 // shows a placeholder; string(s) is the text.

@@ -19,7 +19,7 @@ const (
 	setCredential = "set spec.credential of the backup storage location to a secret in its namespace"
 )
 
-// Codes of the errors of this package.
+// Codes of the errors of this package; errors.Is tells whether an error has one.
 var (
 	NoCredential = fault.Code{
 		ID:      "IMAGE_CREDENTIAL_NOT_FOUND",
@@ -102,13 +102,6 @@ var (
 		Fix:     "check that the credential may list, read, write and delete in the whole bucket, since images are outside of the location's prefix",
 	}
 )
-
-// Codes lists the codes of this package.
-var Codes = []fault.Code{
-	NoCredential, UnmanagedLocation, NonAdminLocation, NotReconciled, RegistryIncomplete, UnsupportedProvider,
-	DefaultMissing, SecretMissing, KeyMissing, Forbidden, SecretUnreadable, FileUnreadable, NoAmbient,
-	LocationMissing, RegionMissing, BucketFailed,
-}
 
 // errNoObject stands for a getter that returns neither object nor error.
 var errNoObject = errors.New("there was no answer")

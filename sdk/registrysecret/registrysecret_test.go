@@ -453,7 +453,9 @@ func TestSearchDoesNotChangeItsInput(t *testing.T) {
 
 func TestCodesAreCompleteAndDistinct(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range registrysecret.Codes {
+	for _, c := range []fault.Code{
+		registrysecret.NoCredential, registrysecret.UnmanagedLocation, registrysecret.NonAdminLocation, registrysecret.NotReconciled, registrysecret.RegistryIncomplete, registrysecret.UnsupportedProvider, registrysecret.DefaultMissing, registrysecret.SecretMissing, registrysecret.KeyMissing, registrysecret.Forbidden, registrysecret.SecretUnreadable, registrysecret.FileUnreadable, registrysecret.NoAmbient, registrysecret.LocationMissing, registrysecret.RegionMissing, registrysecret.BucketFailed,
+	} {
 		if c.ID == "" || c.Meaning == "" || c.Fix == "" || seen[c.ID] {
 			t.Errorf("code %+v has an empty part or comes twice", c)
 		}
