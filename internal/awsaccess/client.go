@@ -25,9 +25,9 @@ var Domains = []string{"amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api
 
 // Trust returns what a location trusts. skipVerify is for the hosts of its own
 // URLs, those that are "" left out; without one it is for AWS, or the server that
-// the environment names for the service, such as "S3". It is never for the token
-// service.
-func Trust(caCert string, skipVerify bool, service string, urls ...string) endpoint.Trust {
+// serviceVariable names, such as "AWS_ENDPOINT_URL_S3", or AWS_ENDPOINT_URL. It is
+// never for the token service.
+func Trust(caCert string, skipVerify bool, serviceVariable string, urls ...string) endpoint.Trust {
 	trust := endpoint.Trust{CACert: caCert, BundleVariable: BundleVariable}
 	if !skipVerify {
 		return trust
@@ -37,7 +37,7 @@ func Trust(caCert string, skipVerify bool, service string, urls ...string) endpo
 	}
 	if len(trust.Unverified) == 0 {
 		trust.Unverified = append(trust.Unverified, Domains...)
-		for _, variable := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
+		for _, variable := range []string{serviceVariable, "AWS_ENDPOINT_URL"} {
 			trust.Unverified = appendHost(trust.Unverified, os.Getenv(variable))
 		}
 	}

@@ -1,5 +1,5 @@
-// Docgen writes the generated parts of docs/: the list of error codes, the
-// tables of configuration keys in the guides of the plugins, and the
+// Docgen writes the generated parts of docs/: the list of error codes, the list of
+// environment variables, the tables of configuration keys in the guides of the plugins, and the
 // requirements that plugincheck checks.
 //
 //	go run ./internal/docgen [-check]
@@ -39,7 +39,10 @@ func run(root string, check bool) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{generated.Write(filepath.Join(docs, "errors.md"), errorsPage(areas), check)}
+	errs := []error{
+		generated.Write(filepath.Join(docs, "errors.md"), errorsPage(areas), check),
+		generated.Write(filepath.Join(docs, "settings.md"), settingsPage(allVariables()), check),
+	}
 	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ func TestViolations(t *testing.T) {
 	}{
 		{"plugin on internal and sdk", goPackage{ImportPath: m + "plugins/aws", Imports: own("internal/objectstore/s3", "sdk", "plugins/aws/ebs")}, ""},
 		{"plugin on plugin", goPackage{ImportPath: m + "plugins/aws", Imports: own("plugins/gcp")}, "nothing imports a plugin"},
+		{"generator of documentation on plugin", goPackage{ImportPath: m + "internal/docgen", Imports: own("plugins/openshift/settings")}, ""},
 		{"internal on plugin", goPackage{ImportPath: m + "internal/kube", Imports: own("plugins/aws")}, "nothing imports a plugin"},
 		{"internal on internal and clouds", goPackage{ImportPath: m + "internal/objectstore/s3", Imports: append(own("internal/transfer", "sdk/config"), "github.com/aws/aws-sdk-go-v2/aws")}, ""},
 		{"internal on test stack", goPackage{ImportPath: m + "internal/kube", Imports: own("test/stack")}, "only tests"},

@@ -85,7 +85,7 @@ func parseSettings(m map[string]string) (settings, error) {
 		endpoint:          endpointOf(v.URL("s3Url")),
 		publicEndpoint:    endpointOf(v.URL("publicUrl")),
 		pathStyle:         v.Bool("s3ForcePathStyle"),
-		trust:             awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "S3", v.String("s3Url"), v.String("publicUrl")),
+		trust:             awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "AWS_ENDPOINT_URL_S3", v.String("s3Url"), v.String("publicUrl")),
 		access:            awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
 		encryption:        newEncryption(v.String("serverSideEncryption"), v.String("kmsKeyId")),
 		customerKeyFile:   v.String("customerKeyEncryptionFile"),

@@ -38,19 +38,27 @@ func configKeys() config.Keys {
 		config.String("caCert", "PEM certificates that are trusted besides the system's"),
 	}, azureaccess.Keys())
 	for _, key := range extensions {
-		keys = append(keys, key.OrEnv(variable(key.Name)))
+		keys = append(keys, key.OrEnv(variables[key.Name]))
 	}
 	return keys
 }
 
-// wordStart finds the beginnings of the words in a key: two in tlsVerify, and in
-// TLSVerify as well.
-var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
-
-// variable returns the environment variable for a key: OADP_AZURE_VSL_DISK_SKU for
-// diskSKU.
-func variable(key string) string {
-	return "OADP_AZURE_VSL_" + strings.ToUpper(wordStart.ReplaceAllString(key, "${1}${3}_${2}${4}"))
+// variables are the environment variables that set keys where the location does not.
+var variables = map[string]string{
+	"tags":                        "OADP_AZURE_VSL_TAGS",
+	"snapshotSKU":                 "OADP_AZURE_VSL_SNAPSHOT_SKU",
+	"diskSKU":                     "OADP_AZURE_VSL_DISK_SKU",
+	"diskEncryptionSetId":         "OADP_AZURE_VSL_DISK_ENCRYPTION_SET_ID",
+	"disksResourceGroup":          "OADP_AZURE_VSL_DISKS_RESOURCE_GROUP",
+	"disksSubscriptionId":         "OADP_AZURE_VSL_DISKS_SUBSCRIPTION_ID",
+	"zone":                        "OADP_AZURE_VSL_ZONE",
+	"instantAccessMinutes":        "OADP_AZURE_VSL_INSTANT_ACCESS_MINUTES",
+	"snapshotReadyTimeout":        "OADP_AZURE_VSL_SNAPSHOT_READY_TIMEOUT",
+	"caCert":                      "OADP_AZURE_VSL_CA_CERT",
+	"activeDirectoryAuthorityURI": "OADP_AZURE_VSL_ACTIVE_DIRECTORY_AUTHORITY_URI",
+	"resourceManagerEndpoint":     "OADP_AZURE_VSL_RESOURCE_MANAGER_ENDPOINT",
+	"resourceManagerAudience":     "OADP_AZURE_VSL_RESOURCE_MANAGER_AUDIENCE",
+	"disableInstanceDiscovery":    "OADP_AZURE_VSL_DISABLE_INSTANCE_DISCOVERY",
 }
 
 // The types of managed disks.

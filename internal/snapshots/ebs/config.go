@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -42,15 +41,23 @@ func configKeys() config.Keys {
 	return keys
 }
 
-// wordStart matches where a word of a key begins, before and after it: it finds the
-// V in tlsVerify and the V in TLSVerify.
-var wordStart = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+// variables are the environment variables that set keys where the location does not.
+var variables = map[string]string{
+	"ebsKmsKeyId":                "OADP_AWS_VSL_EBS_KMS_KEY_ID",
+	"azMapping":                  "OADP_AWS_VSL_AZ_MAPPING",
+	"tags":                       "OADP_AWS_VSL_TAGS",
+	"excludeTags":                "OADP_AWS_VSL_EXCLUDE_TAGS",
+	"snapshotReadyTimeout":       "OADP_AWS_VSL_SNAPSHOT_READY_TIMEOUT",
+	"volumeCreationTimeout":      "OADP_AWS_VSL_VOLUME_CREATION_TIMEOUT",
+	"volumeCreationPollInterval": "OADP_AWS_VSL_VOLUME_CREATION_POLL_INTERVAL",
+	"ec2Url":                     "OADP_AWS_VSL_EC2_URL",
+	"caCert":                     "OADP_AWS_VSL_CA_CERT",
+	"insecureSkipTLSVerify":      "OADP_AWS_VSL_INSECURE_SKIP_TLS_VERIFY",
+}
 
 // variable returns the environment variable for a key: OADP_AWS_VSL_EC2_URL for
 // ec2Url.
-func variable(key string) string {
-	return "OADP_AWS_VSL_" + strings.ToUpper(wordStart.ReplaceAllString(key, "${1}${3}_${2}${4}"))
-}
+func variable(key string) string { return variables[key] }
 
 // settings are a checked configuration.
 type settings struct {
@@ -82,7 +89,7 @@ func parseSettings(m map[string]string) (settings, error) {
 		region:                     v.String("region"),
 		endpoint:                   endpointOf(v.URL("ec2Url")),
 		access:                     awsaccess.Access{CredentialsFile: v.String("credentialsFile"), Profile: v.String("profile")},
-		trust:                      awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "EC2", v.String("ec2Url")),
+		trust:                      awsaccess.Trust(v.String("caCert"), v.Bool("insecureSkipTLSVerify"), "AWS_ENDPOINT_URL_EC2", v.String("ec2Url")),
 		kmsKey:                     v.String("ebsKmsKeyId"),
 		zones:                      v.Map("azMapping"),
 		tags:                       config.Get[map[string]string](v, "tags"),

@@ -42,7 +42,7 @@ var Keys = config.Keys{
 	config.Duration(Grace, 24*time.Hour, "how long an image stays in the bucket after the last backup with it was deleted").
 		OrEnv("OADP_IMAGE_GC_GRACE"),
 	config.Bool(Insecure, "do not verify the certificate of the cluster's registry").Or("false").OrEnv("OADP_REGISTRY_INSECURE"),
-	config.Map(RouteDomains, ",", "=", "domains of routes, and those that replace them on restore").
+	config.Map(RouteDomains, ",", "=", "domains of routes and those that replace them on restore, as in `old.example=new.example,a.example=b.example`; the longest domain wins").
 		OrEnv("OPENSHIFT_ROUTE_DOMAINS"),
 	config.Choice(Triggers, "restored workloads whose image triggers wait for their pods: those with volumes or restore hooks, all, or none",
 		TriggersOfVolumes, TriggersOfAll, TriggersOfNone).Or(TriggersOfVolumes).OrEnv("OPENSHIFT_PAUSE_IMAGE_TRIGGERS"),
