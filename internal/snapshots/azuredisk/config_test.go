@@ -37,4 +37,10 @@ func TestVariables(t *testing.T) {
 	if s, err := parseSettings(nil); err != nil || s.diskSKU != "Premium_ZRS" || s.tags["owner"] != "x" {
 		t.Errorf("%+v, %v", s, err)
 	}
+	allowed := map[string]bool{"credentialsFile": true, "resourceGroup": true, "subscriptionId": true, "apiTimeout": true, "incremental": true} // without a variable
+	for _, key := range configKeys() {
+		if (key.Env == "") != allowed[key.Name] {
+			t.Errorf("%s has the variable %q", key.Name, key.Env)
+		}
+	}
 }
