@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/abi"
 	"github.com/oadp-plugins/oadp-plugins/sdk/internal/server"
 )
@@ -186,6 +188,38 @@ func TestHost(t *testing.T) {
 	if got := server.ParseFlags(nil).Namespace; got != "velero" {
 		if _, err := os.Stat("/var/run/secrets/kubernetes.io/serviceaccount/namespace"); err != nil {
 			t.Errorf("the namespace without any hint is %q", got)
+		}
+	}
+}
+
+// The labels are those that the documentation of Velero tells administrators to set.
+func TestConfigMapSelector(t *testing.T) {
+	p := New("p", "v")
+	var host Host
+	p.RestoreItemAction("example.io/stamp", func(h Host) (RestoreItemAction, error) {
+		host = h
+		restore := func(context.Context, RestoreInput) (RestoreResult, error) { return RestoreResult{}, nil }
+		return RestoreFuncs{Restore: restore}.New(h)
+	})
+	if _, err := p.restoreItemActions.find("example.io/stamp"); err != nil {
+		t.Fatal(err)
+	}
+	selector, err := labels.Parse(host.ConfigMapSelector())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		labels labels.Set
+		want   bool
+	}{
+		{labels.Set{"velero.io/plugin-config": "", "example.io/stamp": "RestoreItemAction"}, true},
+		{labels.Set{"velero.io/plugin-config": "true", "example.io/stamp": "RestoreItemAction", "a": "b"}, true},
+		{labels.Set{"velero.io/plugin-config": "", "example.io/stamp": "BackupItemAction"}, false},
+		{labels.Set{"velero.io/plugin-config": "", "example.io/other": "RestoreItemAction"}, false},
+		{labels.Set{"example.io/stamp": "RestoreItemAction"}, false},
+	} {
+		if got := selector.Matches(c.labels); got != c.want {
+			t.Errorf("%s matches %v: %v", host.ConfigMapSelector(), c.labels, got)
 		}
 	}
 }

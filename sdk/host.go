@@ -49,6 +49,22 @@ type Host struct {
 // EnableCSI.
 func (h Host) Enabled(feature string) bool { return slices.Contains(h.Features, feature) }
 
+// ConfigMapSelector returns the label selector of the plugin's config map, as
+// Velero's own plugins find theirs:
+//
+//	velero.io/plugin-config,example.io/stamp=BackupItemAction
+//
+// An administrator makes the config map in [Host.Namespace], with both labels; the
+// first has an empty value. More than one that matches is an error to report. The
+// SDK links no Kubernetes client, so the plugin asks for it with its own client,
+// which [Host.Cluster] says how to make:
+//
+//	list, err := clientset.CoreV1().ConfigMaps(host.Namespace).List(ctx, metav1.ListOptions{LabelSelector: host.ConfigMapSelector()})
+//
+// Ask when a call needs the settings and not in the constructor: an API that is
+// down for a moment would otherwise fail the call that constructs the action.
+func (h Host) ConfigMapSelector() string { return "velero.io/plugin-config," + h.Name + "=" + h.Kind }
+
 // Cluster is what the flags of the Velero server say about the way to its
 // cluster. The SDK links no Kubernetes client; with client-go it is used so:
 //
