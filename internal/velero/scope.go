@@ -13,11 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// originNamespaceKey is an annotation of a Restore that OADP has made for a user
-// without rights over the cluster. It holds the only namespace which that user
-// may restore: openshift.io/oadp-nar-origin-namespace: shop.
-const originNamespaceKey = "openshift.io/oadp-nar-origin-namespace"
-
 // CodeOutOfScope is the code of items that claim to be in a namespace which the
 // Restore does not cover.
 var CodeOutOfScope = fault.Code{
@@ -67,7 +62,7 @@ func outOfScope(item *unstructured.Unstructured, why string) error {
 
 // Includes reports whether the Restore covers a namespace of the backup.
 func (r *Restore) Includes(namespace string) bool {
-	if only := r.Metadata.Annotations[originNamespaceKey]; only != "" && namespace != only {
+	if only := r.OriginNamespace(); only != "" && namespace != only {
 		return false
 	}
 	return includes(r.Spec.IncludedNamespaces, r.Spec.ExcludedNamespaces, namespace)

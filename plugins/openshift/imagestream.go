@@ -46,6 +46,7 @@ func (a *actions) restoreImageStream(ctx context.Context, in sdk.RestoreInput) (
 		return sdk.RestoreResult{}, err
 	}
 	original := velero.BackedUp(in)
+	imagecopy.RemoveForeignTags(r, in.Item)
 	created, err := a.restoreWithImages(ctx, r, in.Item, original)
 	if err != nil || created {
 		return sdk.RestoreResult{Skip: created}, err

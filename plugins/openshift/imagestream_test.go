@@ -202,6 +202,9 @@ func TestImageStreamTagBackup(t *testing.T) {
 	}
 }
 
+// userRestore is what OADP makes for a user of namespace shop.
+const userRestore = "{metadata: {name: r, annotations: {openshift.io/oadp-nar-origin-namespace: shop}}}"
+
 func TestImageStreamTagRestore(t *testing.T) {
 	present := map[string]string{
 		"copy/imagestreams": "{apiVersion: image.openshift.io/v1, kind: ImageStreamList, items: [{metadata: {name: whole}, spec: {tags: [{name: v1}]}}]}",
@@ -228,8 +231,14 @@ func TestImageStreamTagRestore(t *testing.T) {
 		{restoreCase{what: "half of what it follows", item: item("app:latest", "", "quay.io", ", migration.openshift.io/related-istag: 'app:v1'")}, nil},
 		{restoreCase{what: "the other half", item: item("app:latest", "", "quay.io", ", migration.openshift.io/related-istag-ns: shop")}, nil},
 		{restoreCase{what: "empty", item: "kind: ImageStreamTag"}, nil},
+		{restoreCase{what: "a user's own namespace", restore: userRestore,
+			item: item("app:latest", "from: {kind: ImageStreamTag, name: 'app:v1', namespace: shop}", "local", "")}, nil},
+		{restoreCase{what: "another user's namespace", restore: userRestore, skip: true,
+			item: item("app:latest", "from: {kind: ImageStreamTag, name: 'app:v1', namespace: victim}", "local", "")}, nil},
 	} {
-		c.restore = "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}"
+		if c.restore == "" {
+			c.restore = "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}"
+		}
 		result := c.run(t, actionsAt(t, imageAPI(t, present)), "04-imagestreamtag-restore")
 		if !slices.Equal(result.AdditionalItems, c.related) || result.WaitForAdditionalItems == c.skip {
 			t.Errorf("%s: %+v", c.what, result)

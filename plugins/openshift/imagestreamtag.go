@@ -36,6 +36,9 @@ func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.U
 	if namespace == "" {
 		namespace = item.GetNamespace()
 	}
+	if !t.MayPull(namespace) {
+		return sdk.BackupResult{}, nil
+	}
 	streams, err := a.streamsIn(ctx, &t.Task, namespace)
 	if err != nil {
 		return sdk.BackupResult{}, err
@@ -173,6 +176,11 @@ func (a *actions) restoreImageStreamTag(ctx context.Context, in sdk.RestoreInput
 		return sdk.RestoreResult{}, err
 	}
 	item := in.Item
+	if namespace := fields.TextAt(item.Object, "tag", "from", "namespace"); namespace != "" && !r.MayPull(namespace) {
+		slog.Warn("an image stream tag is not restored, since it follows a namespace that does not belong to the user of the Restore",
+			"item", fields.Describe(item), "namespace", namespace)
+		return sdk.RestoreResult{Skip: true}, nil
+	}
 	if present, err := a.streamHasTag(ctx, r, item); err != nil || present {
 		return sdk.RestoreResult{Skip: true}, err
 	}

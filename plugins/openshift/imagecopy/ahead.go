@@ -23,7 +23,7 @@ func (i *Images) copyAhead(ctx context.Context, b *velero.Backup, namespace, hos
 		return // some streams of the namespace may not be in the backup
 	}
 	_, err := i.ahead.Get(ctx, b.Key(namespace, host), func(ctx context.Context) (bool, error) {
-		all, err := i.imagesIn(ctx, namespace, host)
+		all, err := i.imagesIn(ctx, b, namespace, host)
 		if err != nil || len(all) < 2 {
 			return true, err
 		}
@@ -44,14 +44,14 @@ func (i *Images) copyAhead(ctx context.Context, b *velero.Backup, namespace, hos
 
 // imagesIn returns the images of the streams of a namespace, each once, in the
 // order in which Velero comes to them.
-func (i *Images) imagesIn(ctx context.Context, namespace, host string) ([]plannedImage, error) {
+func (i *Images) imagesIn(ctx context.Context, b *velero.Backup, namespace, host string) ([]plannedImage, error) {
 	var all []plannedImage
 	seen := map[string]bool{}
 	err := i.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Page: api.ImageStreamPage}, func(stream *unstructured.Unstructured) {
 		if fields.Annotation(stream, api.SkipImageCopyKey) == "true" || fields.Label(stream, velero.ExcludeLabel) == "true" {
 			return
 		}
-		plan, err := planImages(stream, host)
+		plan, err := planBackup(b, stream, host)
 		if err != nil {
 			return // the stream's own backup says so
 		}

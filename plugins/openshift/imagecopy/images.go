@@ -73,7 +73,7 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 		return noMigrationRegistry("Backup", &b.Task)
 	}
 	host := fields.Annotation(item, api.BackupRegistryHostKey)
-	plan, err := planImages(item, host)
+	plan, err := planBackup(b, item, host)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 			return err
 		}
 		removeTags(item, deleted)
-		if plan, err = planImages(item, host); err != nil {
+		if plan, err = planBackup(b, item, host); err != nil {
 			return err
 		}
 		summary, err = i.copyStream(ctx, b, item, plan, registry)

@@ -3,11 +3,13 @@ package imagecopy
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/velero"
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -83,6 +85,41 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 		}
 	}
 	return p, nil
+}
+
+// planBackup is planImages for a backup, which reads nothing that the user for
+// whom it is made may not pull.
+func planBackup(b *velero.Backup, stream *unstructured.Unstructured, host string) (imagePlan, error) {
+	p, err := planImages(stream, host)
+	for i, image := range p.images {
+		p.images[i].repositories = slices.DeleteFunc(image.repositories, func(repository string) bool {
+			namespace, _, _ := strings.Cut(repository, "/")
+			return repository != p.repository && !b.MayPull(namespace)
+		})
+	}
+	return p, err
+}
+
+// RemoveForeignTags takes off an image stream the tags that follow a stream whose
+// images may not be pulled for this Restore. Velero creates the stream with its
+// own rights, so that OpenShift would not ask whether the user may pull them.
+func RemoveForeignTags(r *velero.Restore, stream *unstructured.Unstructured) {
+	var kept []any
+	var removed []string
+	for _, element := range fields.ListAt(stream.Object, "spec", "tags") {
+		t, _ := element.(fields.Map)
+		namespace, _, _ := strings.Cut(followedRepository(fields.MapAt(t, "from"), stream.GetNamespace()), "/")
+		if namespace == "" || r.MayPull(namespace) {
+			kept = append(kept, element)
+		} else {
+			removed = append(removed, fields.TextAt(t, "name"))
+		}
+	}
+	if removed != nil {
+		fields.MapAt(stream.Object, "spec")["tags"] = kept
+		slog.Warn("tags of an image stream are not restored, since they follow streams of namespaces that do not belong to the user of the Restore",
+			"item", fields.Describe(stream), "tags", removed)
+	}
 }
 
 // isPushed reports whether a tag with that source in its specification has its

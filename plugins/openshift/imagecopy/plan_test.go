@@ -141,6 +141,34 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// For a user's Backup only repositories of the user's namespace and the public one
+// are read, and for a user's Restore no tag follows another one.
+func TestUsersReferences(t *testing.T) {
+	const spec = "{name: v1, from: {kind: ImageStreamTag, name: 'app:v1', namespace: victim}}, " +
+		"{name: v2, from: {kind: ImageStreamTag, name: 'cli:v1', namespace: openshift}}, {name: v3, from: {kind: ImageStreamTag, name: 'base:v1'}}"
+	status := strings.Join([]string{tagText("v1", "a:victim/app"), tagText("v2", "b:openshift/cli"), tagText("v3", "c:shop/base")}, ", ")
+	for annotation, want := range map[string]struct{ plan, tags string }{
+		"":                                       {"a<shop/app,victim/app>!v1 b<shop/app,openshift/cli>!v2 c<shop/app,shop/base>!v3 v1=a v2=b v3=c", "v1 v2 v3"},
+		"openshift.io/oadp-nab-origin-namespace": {"a<shop/app>!v1 b<shop/app,openshift/cli>!v2 c<shop/app,shop/base>!v3 v1=a v2=b v3=c", "v2 v3"},
+	} {
+		stream := fieldstest.Object(t, streamText(spec, status))
+		var b velero.Backup
+		b.Metadata.Annotations = map[string]string{annotation: "shop"}
+		p, err := planBackup(&b, stream, "reg:5000")
+		if got := planOf(p); err != nil || got != want.plan {
+			t.Errorf("%q: %s, %v; want %s", annotation, got, err, want.plan)
+		}
+		var names []string
+		RemoveForeignTags(&velero.Restore{Task: b.Task}, stream)
+		for tag := range fields.Each(fields.ListAt(stream.Object, "spec", "tags")) {
+			names = append(names, fields.TextAt(tag, "name"))
+		}
+		if got := strings.Join(names, " "); got != want.tags {
+			t.Errorf("%q: tags %s, want %s", annotation, got, want.tags)
+		}
+	}
+}
+
 // A stream that is there keeps its tags, and gets those that it lacks.
 func TestPlanForPresentStream(t *testing.T) {
 	p, err := planImages(fieldstest.Object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
