@@ -5,6 +5,9 @@ ARCHES  := amd64 arm64 ppc64le s390x
 FUZZTIME ?= 1m
 SOAK ?= 1h
 
+# What the tests of one package may take on a loaded machine.
+TESTTIME ?= 30m
+
 # Each row has the name of a plugin's binary, a colon, and the folder below
 # plugins/ with its sources. Velero orders plugins by file name, so a binary has
 # the name of the plugin that it replaces.
@@ -68,9 +71,9 @@ demo: build ## back up, lose and restore an application, with a real Velero serv
 test: build ## run all tests; builds the servers that they need
 	go run ./test/stack/cmd/stack build
 	cd test/bench/store && GOWORK=off go build -o /dev/null ./baseline/... # its modules; the tests build it without a network
-	go test $(RACE) $$(go list ./... | grep -v /test/)
-	go test $(RACE) -count=1 ./test/... # of built plugins, whose changes the test cache does not see
-	cd sdk && go test $(RACE) ./...
+	go test $(RACE) -timeout $(TESTTIME) $$(go list ./... | grep -v /test/)
+	go test $(RACE) -timeout $(TESTTIME) -count=1 ./test/... # of built plugins, whose changes the test cache does not see
+	cd sdk && go test $(RACE) -timeout $(TESTTIME) ./...
 	@set -e; for m in $(MODULES); do echo "cd $$m && go test ./..."; (cd $$m && GOWORK=off go test ./...); done
 
 .PHONY: bench
