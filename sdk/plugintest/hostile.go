@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// panicked returns an error when the error of a call tells of a panic.
+// panicked returns an error if the error of a call says that the plugin panicked.
 func panicked(err error) error {
 	answer := status.Convert(err)
 	if answer.Code() == codes.Aborted && strings.Contains(answer.Message(), "panicked") {
@@ -89,7 +89,7 @@ func (d *distorter) keep(about string) {
 	d.found = append(d.found, sample{strings.TrimPrefix(about, "."), object})
 }
 
-// otherValues are what stands in the place of a value.
+// otherValues are what distorter puts in place of a value.
 func otherValues() []any {
 	return []any{nil, 7, "", []any{}, []any{nil}, map[string]any{}}
 }

@@ -11,7 +11,7 @@ import (
 
 const (
 	longestLine = 64 << 10 // longer ones reach the host's log in pieces
-	// timestampLayout is the only one that hosts read.
+	// timestampLayout is the only form of a time that hosts read.
 	timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
 )
 
@@ -64,7 +64,7 @@ func errorLines(stderr []byte) []string {
 		var entry struct {
 			Level string `json:"@level"`
 		}
-		// What is no JSON is judged by its prefix.
+		// The host takes the level of a line that is not JSON from its prefix, such as [ERROR].
 		_ = json.Unmarshal([]byte(line), &entry)
 		if entry.Level == "error" || strings.HasPrefix(line, "[ERROR]") {
 			found = append(found, strings.TrimSpace(line))

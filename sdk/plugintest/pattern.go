@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// pattern is a body of bytes that do not repeat and can be told apart by seed
-// and place, so that an object need not be held to be compared.
+// pattern is the body of an object. Each byte follows from the seed and its offset,
+// so that a body can be compared without being kept in memory.
 type pattern struct {
 	seed uint64
 	size int64

@@ -12,13 +12,14 @@
 //		})
 //	}
 //
-// The requirements are [Rows]. Those that concern kinds which the plugin does
-// not list do not apply and are reported so. Programs that are no Go tests use
+// [Rows] returns the requirements. A row about a kind that the plugin does not list
+// does not apply: its status is [NotApplicable]. Programs that are no Go tests use
 // [Open], [Suite.Begin] and [Suite.Check].
 //
 // The package works on Linux only. Some rows need a process between the suite
-// and the plugin, and start the program that they are in once more for it; the
-// package plays that part before main begins.
+// and the plugin. For these the suite starts its own executable once more, and the
+// init function of a package below this one does what the process is for, so that
+// the main function is not reached.
 package plugintest
 
 import (

@@ -10,7 +10,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// Level says how much a row weighs.
+// Level says how serious it is when a plugin does not meet a row.
 type Level int
 
 const (

@@ -68,7 +68,7 @@ func ownerInPhase(kind wire.Kind, phase string) []byte {
 		`"spec":` + spec + `,"status":{"phase":"` + phase + `"}}`)
 }
 
-// sampleItem is what an action without samples of its own is given.
+// sampleItem is the item for actions for which Plugin.Items has none.
 const sampleItem = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"plugintest","namespace":"plugintest",` +
 	`"uid":"8c6b1a1e-1b1c-4b7e-9f57-6b1d0c6a7f10","labels":{"app":"plugintest"},"annotations":{"note":"a<b>&\"c\" \u00fc \ud83d\ude00"}},` +
 	`"data":{"key":"value"}}`
@@ -212,7 +212,7 @@ func restoredNamespaces(ctx context.Context, s *session) error {
 }
 
 func largeItems(ctx context.Context, s *session) error {
-	huge := false // has come back; once is enough for the wire
+	huge := false // the huge item has come back; one action is enough to check messages of this size
 	return s.eachAction(ctx, func(_ *host.Plugin, a wire.Action) error {
 		if !huge && a.ReturnsItem() {
 			huge = true

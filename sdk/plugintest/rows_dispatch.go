@@ -162,8 +162,8 @@ func badItems(ctx context.Context, p *host.Plugin, a wire.Action) error {
 		}
 	}
 	for _, owner := range []string{"", "null", "[]", "{", "\x00"} {
-		// An action may never look at its Backup or Restore, so that only the
-		// process itself is judged.
+		// An action need not read its Backup or Restore, so either answer is right.
+		// The process has to go on in any case.
 		_, _ = a.Execute(ctx, []byte(sampleItem), []byte(owner))
 		if err := alive(ctx, p); err != nil {
 			return fmt.Errorf("after the backup or restore %q: %w", owner, err)
@@ -304,7 +304,7 @@ func logLines(ctx context.Context, s *session) error {
 	defer conn.Close()
 	p := &host.Plugin{Process: b.Process, Conn: conn}
 	for _, kind := range s.kinds() {
-		// Only what is logged counts here.
+		// Other rows check the answers of these calls; this one checks what is logged.
 		_ = conn.Invoke(ctx, kind.FirstMethod(), &abi.AppliesToRequest{Plugin: noSuchName}, &abi.AppliesToResponse{})
 	}
 	if store(s.Suite) == "" {

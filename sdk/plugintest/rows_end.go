@@ -16,8 +16,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// endRows are about how a plugin's process ends, and that it does not end
-// otherwise.
+// endRows are about the events at which a plugin's process ends, and those at which
+// it goes on.
 func endRows() []Row {
 	return []Row{{
 		ID: "end.shutdown", Level: Must, Name: "shutdown when idle",
@@ -176,7 +176,7 @@ func interrupted(ctx context.Context, s *session) error {
 		return err
 	}
 	defer conn.Close()
-	// Until a host is connected the plugin is still starting.
+	// A plugin that no host has connected to may still be starting.
 	if _, err := wire.List(ctx, conn); err != nil {
 		return fmt.Errorf("ListPlugins: %w", err)
 	}
@@ -195,7 +195,7 @@ func interrupted(ctx context.Context, s *session) error {
 }
 
 func hostKilled(ctx context.Context, s *session) error {
-	d, err := host.StartDoomed(ctx, s.launch(), nil)
+	d, err := host.StartHostProcess(ctx, s.launch(), nil)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func cycles(ctx context.Context, s *session) error {
 		}
 	}
 	s.figure("start and stop", float64(time.Since(began).Microseconds())/count/1000, "ms")
-	// Rows that wait hold a few descriptors of their own.
+	// Other rows run at the same time and have a few descriptors open.
 	return errors.Join(s.cleanEnd(""), eventually(ctx, soon, func() error {
 		after, err := process.OpenFiles(0)
 		if err == nil && after > before+count/10 {

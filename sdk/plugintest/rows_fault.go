@@ -15,7 +15,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// faultRows are about transfers that do not come to their end.
+// faultRows are about uploads and downloads that break off.
 func faultRows() []Row {
 	return []Row{{
 		ID: "fault.put-interrupted", Level: Must, Name: "interrupted put",
@@ -96,7 +96,7 @@ func (s *session) interruptPuts(ctx context.Context, size int64) error {
 			return err
 		}
 	}
-	// What the plugin does with the broken calls it does beside this one.
+	// The plugin may still be cleaning up after the broken calls while it answers this one.
 	if _, err := put(ctx, st, s.key("other"), size); err != nil {
 		return err
 	}
@@ -122,7 +122,8 @@ func breakOff(ctx context.Context, st wire.Store, key string, size int64) error 
 	return err
 }
 
-// settled returns an error unless interrupted uploads have left nothing.
+// settled returns an error if interrupted uploads have left an object, or changed the
+// one that they were to replace.
 func (s *session) settled(ctx context.Context, st wire.Store, fresh, replaced string, old pattern) error {
 	return errors.Join(absent(ctx, st, fresh), same(ctx, st, replaced, old), eventually(ctx, soon, s.residue))
 }
@@ -144,7 +145,7 @@ func putHostKilled(ctx context.Context, s *session) error {
 }
 
 func (s *session) killDuringPut(ctx context.Context, name string) error {
-	d, err := host.StartDoomed(ctx, s.launch(), &host.Put{
+	d, err := host.StartHostProcess(ctx, s.launch(), &host.Put{
 		Store: s.storeName(), Config: s.storeConfig(s.plugin.Store.Config),
 		Bucket: s.plugin.Store.Bucket, Key: s.key(name), Bytes: 24 << 20,
 	})
@@ -155,7 +156,7 @@ func (s *session) killDuringPut(ctx context.Context, name string) error {
 	d.Kill()
 	ended, err := d.Plugin.Ended(soon)
 	if err == nil && !ended {
-		// Whether orphans end is the matter of another row.
+		// The row end.host-killed checks whether the plugin ends. Here it is killed if it does not.
 		err = d.Plugin.Kill()
 	}
 	return err
@@ -240,8 +241,8 @@ func getStalled(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	// The end of the call arrives behind the data that is on its way, so that
-	// only reading on shows it.
+	// The status of the call arrives after the data that was sent before it, so the
+	// data has to be read first.
 	select {
 	case <-time.After(2*s.plugin.StallLimit + time.Second):
 	case <-ctx.Done():
@@ -371,7 +372,8 @@ func (s *session) allFail(ctx context.Context, st wire.Store, key string) error 
 	})
 }
 
-// invert turns the verdict of getFails into the error of the call.
+// invert returns an error if verdict, which getFails returned, is nil: getFails
+// returns nil if the call failed, and allFail expects the error of the call.
 func invert(verdict error) error {
 	if verdict == nil {
 		return errors.New("failed")

@@ -13,8 +13,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// hostileRows are about what actions do with objects that are not as they
-// expect them.
+// hostileRows are about actions that get objects of another form than they expect,
+// as any user of a cluster can write them.
 func hostileRows() []Row {
 	return []Row{{
 		ID: "action.hostile-item", Level: Must, Name: "malformed items",

@@ -90,7 +90,7 @@ func checkUnknown(ctx context.Context, a wire.Action) error {
 			if err == nil && progress == nil {
 				return errNoState
 			}
-			// The answer of Cancel is ignored by hosts; only that it comes counts.
+			// Hosts ignore what Cancel answers, but they wait for it.
 			_ = a.Cancel(ctx, id, owner)
 			if err := context.Cause(ctx); err != nil {
 				return err
@@ -172,7 +172,7 @@ func operationElsewhere(ctx context.Context, s *session) error {
 	})
 }
 
-// elsewhere returns the action in a new process.
+// elsewhere starts a new process of the plugin and returns the action in it.
 func (s *session) elsewhere(a wire.Action) (wire.Action, error) {
 	p, err := s.start()
 	if err != nil {

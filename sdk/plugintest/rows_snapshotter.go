@@ -334,8 +334,8 @@ func probed(pv []byte) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// wholeVolume returns an error unless all is as it was in a persistent volume
-// that has nothing to do with where its data is.
+// wholeVolume returns an error if a persistent volume has lost or changed a field
+// that does not say where its data is.
 func wholeVolume(before, after []byte) error {
 	if err := checkReturned(after); err != nil {
 		return err
@@ -396,8 +396,7 @@ func (s *session) tagsOfVelero() map[string]string {
 	}
 }
 
-// create takes a snapshot. It is deleted at the end of the row by whoever asked
-// for it.
+// create takes a snapshot. The caller deletes it.
 func (s *session) create(ctx context.Context, v wire.Snapshotter, tags map[string]string) (string, error) {
 	c := s.plugin.Snapshotter
 	id, err := v.Create(ctx, c.VolumeID, c.Zone, tags)
@@ -517,8 +516,8 @@ func createVolume(ctx context.Context, s *session) (err error) {
 	return errors.Join(s.restoreWithoutZone(ctx, v, snapshot, kind), alive(ctx, p))
 }
 
-// restoreWithoutZone makes a volume with as little said about it as Velero may
-// say, which the plugin may refuse.
+// restoreWithoutZone makes a volume without a zone and IOPS, as Velero may ask for it.
+// The plugin may refuse it with an error.
 func (s *session) restoreWithoutZone(ctx context.Context, v wire.Snapshotter, snapshot, kind string) error {
 	id, err := v.CreateVolume(ctx, snapshot, kind, "", 0)
 	switch {

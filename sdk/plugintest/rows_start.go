@@ -16,7 +16,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// startRows are about the way from exec to the list of plugins.
+// startRows are about the start of the process, up to the answer with the list of
+// plugins.
 func startRows() []Row {
 	return []Row{{
 		ID: "start.no-cookie", Level: Must, Name: "run by hand",

@@ -13,7 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// storeRows are about single objects.
+// storeRows are about object stores: objects, their keys and Init.
 func storeRows() []Row {
 	return []Row{{
 		ID: "store.round-trip", Level: Must, Name: "round trip",
@@ -102,7 +102,7 @@ func storeRows() []Row {
 	}}
 }
 
-// noSuchBucket is a valid name that nobody has given to a bucket.
+// noSuchBucket is a valid name of a bucket that does not exist.
 const noSuchBucket = "plugintest-no-such-bucket-4f1c"
 
 // same returns an error unless key holds body.
@@ -117,7 +117,7 @@ func same(ctx context.Context, st wire.Store, key string, body pattern) error {
 	return nil
 }
 
-// absent returns an error if any method shows key.
+// absent returns an error if any method of the store reports an object at key.
 func absent(ctx context.Context, st wire.Store, key string) error {
 	exists, err := st.Exists(ctx, key)
 	if err != nil {
@@ -279,7 +279,7 @@ func absentObject(ctx context.Context, s *session) error {
 	if err := absent(ctx, st, s.key("absent")); err != nil {
 		return err
 	}
-	// A key in front of others is still absent.
+	// A key that is only the beginning of other keys is absent.
 	if _, err := put(ctx, st, s.key("folder/object"), 10); err != nil {
 		return err
 	}
@@ -379,7 +379,7 @@ func visibleWhenComplete(ctx context.Context, s *session) error {
 	return nil
 }
 
-// trickyKeys are hard on whoever escapes, joins or compares keys.
+// trickyKeys are wrong in stores that escape, join or compare keys carelessly.
 func trickyKeys() []string {
 	return []string{
 		"with blank", " leading and trailing ", "a+b", "a%2Bb", "100%", "semi;colon", "a&b=c?d#e", "quote\"'`",

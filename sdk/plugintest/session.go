@@ -17,13 +17,14 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// session is one row's use of the plugin. Each has a folder for temporary files
-// and a mark in the environment by which its processes are known.
+// session is one row's use of the plugin. It has a folder for temporary files. Its
+// processes have the mark in their environment, so that the suite finds those that
+// are left.
 type session struct {
 	*Suite
 	row     Row
 	temp    string
-	mark    string
+	mark    string // such as PLUGINTEST_SESSION=/tmp/pt1/2
 	figures []Figure
 
 	mu        sync.Mutex
@@ -57,14 +58,14 @@ func (s *session) close() error {
 	return errors.Join(append(errs, os.RemoveAll(s.temp))...)
 }
 
-// await gives a process that was asked to end the time of the Velero server,
-// and kills it then. A process that nobody has asked is killed as well.
+// await gives a process that was asked to end the time that the Velero server gives
+// it, and then kills it. A process that was not asked is killed at once.
 func (s *session) await(p *process.Process) {
 	asked := slices.ContainsFunc(s.clients, func(c *host.Plugin) bool { return c.Process == p })
 	if asked {
 		ctx, cancel := context.WithTimeout(context.Background(), graceOfHost)
 		defer cancel()
-		_, _ = p.Wait(ctx) // its end is all that matters
+		_, _ = p.Wait(ctx) // how it ends is checked by other rows
 	}
 	p.Kill()
 }

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// shortLife is how long the URL lives whose end is waited for.
+// shortLife is the lifetime of the URL that the row lets expire.
 const shortLife = 3 * time.Second
 
 func signedURL(ctx context.Context, s *session) error {

@@ -21,7 +21,7 @@ import (
 type Suite struct {
 	plugin  Plugin
 	dir     string // holds all that the suite writes
-	run     string // a name of this run, for keys and processes
+	run     string // name of this run, with which its keys begin
 	listed  []offer
 	listErr error
 
@@ -56,7 +56,7 @@ type Result struct {
 	Row     Row
 	Status  Status
 	Reason  string // why it was skipped or does not apply
-	Err     error  // what was found instead
+	Err     error  // why it failed
 	Stderr  string // the last lines of the plugin's processes, if the row failed
 	Figures []Figure
 	Took    time.Duration
@@ -81,7 +81,7 @@ func Open(ctx context.Context, p Plugin) (*Suite, error) {
 	if err := checkSkips(p.Skip); err != nil {
 		return nil, err
 	}
-	// Sockets have short paths, so a test's own long folder will not do.
+	// The path of a socket may have about 100 bytes, so the folder of a test is too long.
 	dir, err := os.MkdirTemp("", "pt")
 	if err != nil {
 		return nil, err
@@ -104,9 +104,9 @@ func (s *Suite) Offers() ([]Offer, error) {
 	return all, s.listErr
 }
 
-// Begin lets those of the rows begin that mostly wait, so that they do so while
-// others are checked. Check returns their results. The end of ctx ends them, as
-// does Close. It is called once, if at all.
+// Begin starts those of the rows that spend most of their time waiting, so that they
+// wait while other rows are checked. Check returns their results. They end with ctx
+// or with Close. Calling Begin is optional; it is called once at most.
 func (s *Suite) Begin(ctx context.Context, rows []Row) {
 	ctx, s.stop = context.WithCancel(ctx)
 	for _, row := range rows {
@@ -126,7 +126,7 @@ func checkSkips(skip map[string]string) error {
 			return fmt.Errorf("there is no row %q to skip", id)
 		}
 		if strings.TrimSpace(why) == "" {
-			return fmt.Errorf("row %q is to be skipped for no reason", id)
+			return fmt.Errorf("row %q is to be skipped without a reason", id)
 		}
 	}
 	return nil

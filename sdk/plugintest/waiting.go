@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	graceOfHost = 2 * time.Second       // what the Velero server gives a plugin to end
-	soon        = 20 * time.Second      // what must not last, on a busy machine
-	pollPeriod  = 20 * time.Millisecond // of conditions that nothing announces
+	graceOfHost = 2 * time.Second       // the time that the Velero server gives a plugin to end
+	soon        = 20 * time.Second      // limit for what takes no time on an idle machine
+	pollPeriod  = 20 * time.Millisecond // pause between two looks at a condition
 )
 
 // eventually polls until met returns nil, and returns its last error when that
@@ -107,9 +107,9 @@ func ended(ctx context.Context, p *process.Process, asked time.Time) (process.Ex
 	return exit, nil
 }
 
-// noLeak runs something once to open what the plugin keeps open, runs it three
-// times more, and returns an error when that has left more descriptors open
-// than come and go.
+// noLeak calls run once, so that the plugin opens what it keeps open, and three times
+// more. It returns an error if the plugin then has more descriptors open than after
+// the first call, beyond a few of connections that come and go.
 func noLeak(ctx context.Context, p *process.Process, run func() error) error {
 	const slack = 16
 	if err := run(); err != nil {

@@ -124,7 +124,7 @@ func certificateFolders() []string {
 // be none.
 func TestNoPlaceForASocket(t *testing.T) {
 	t.Parallel()
-	l := launch(t, puppet(t))
+	l := launch(t, heldPlugin(t))
 	full := temporary(l)
 	l.Env = append(l.Env, "PLUGIN_UNIX_SOCKET_DIR="+full)
 	_, err := host.Start(confined(t, l, limits{Full: []string{full}}))

@@ -17,7 +17,7 @@ import (
 // of them, and nothing of them, is left.
 func TestThousandCycles(t *testing.T) {
 	const cycles, workers = 1000, 4
-	l := launch(t, puppet(t))
+	l := launch(t, heldPlugin(t))
 	job := host.Job{Launch: l}
 	for i := range workers { // what the first start opens for good is no leak
 		cycle(t, l, job, i)
@@ -49,7 +49,7 @@ func TestThousandCycles(t *testing.T) {
 func cycle(t *testing.T, l host.Launch, job host.Job, i int) {
 	t.Helper()
 	if i%20 == 19 {
-		d, err := host.StartDoomed(doomed(t), job)
+		d, err := host.StartHostProcess(hostProgram(t), job)
 		if err != nil {
 			t.Error(err)
 			return
@@ -69,7 +69,7 @@ func cycle(t *testing.T, l host.Launch, job host.Job, i int) {
 		return
 	}
 	defer p.Stop()
-	if err := (host.Store{Plugin: p, Name: puppetStore}).Init(t.Context(), nil); err != nil {
+	if err := (host.Store{Plugin: p, Name: heldStore}).Init(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 	if signal := []syscall.Signal{0, syscall.SIGTERM, 0, syscall.SIGKILL}[i/4%4]; signal != 0 {

@@ -11,10 +11,10 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
-// doom starts a host of its own process.
-func doom(t testing.TB, job host.Job) *host.Doomed {
+// startHost starts a host in a process of its own, with a plugin below it.
+func startHost(t testing.TB, job host.Job) *host.HostProcess {
 	t.Helper()
-	d, err := host.StartDoomed(doomed(t), job)
+	d, err := host.StartHostProcess(hostProgram(t), job)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestHostKilled(t *testing.T) {
 			if c.do == "get" {
 				b.add("fresh", c.body)
 			}
-			d := doom(t, b.job(t, c.do, "fresh", c.body))
+			d := startHost(t, b.job(t, c.do, "fresh", c.body))
 			if err := d.Middle(); err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestHostKilled(t *testing.T) {
 		t.Parallel()
 		b := newBucket(t)
 		g := b.hold(s3proxy.Operations("ListObjectsV2"))
-		d := doom(t, b.job(t, "list", "", host.Body{}))
+		d := startHost(t, b.job(t, "list", "", host.Body{}))
 		<-g.come
 		orphaned(t, d)
 		close(g.free)
@@ -78,9 +78,9 @@ func TestHostKilled(t *testing.T) {
 	for _, command := range []string{"", "hang"} {
 		t.Run("item action "+command, func(t *testing.T) {
 			t.Parallel()
-			wires := newPuppeteer(t)
-			d := doom(t, host.Job{Launch: wires.launch(), Store: puppetStore, Do: "execute"})
-			if at := wires.next(); command != "" {
+			control := newController(t)
+			d := startHost(t, host.Job{Launch: control.launch(), Store: heldStore, Do: "execute"})
+			if at := control.next(); command != "" {
 				at.tell(t, "%s", command)
 			}
 			orphaned(t, d)
@@ -92,21 +92,21 @@ func TestHostKilled(t *testing.T) {
 // though nobody holds the other end of the pipe.
 func TestLogOfAnOrphan(t *testing.T) {
 	t.Parallel()
-	wires := newPuppeteer(t)
-	d := doom(t, host.Job{Launch: wires.launch(), Store: puppetStore, Do: "execute"})
-	wires.next().tell(t, "mourn")
-	wires.next() // "mourning"
+	control := newController(t)
+	d := startHost(t, host.Job{Launch: control.launch(), Store: heldStore, Do: "execute"})
+	control.next().tell(t, "awaitEnd")
+	control.next() // "waiting"
 	if err := d.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	wires.next() // "mourned"
+	control.next() // "ended"
 	if err := d.Plugin.Ended(promptly); err != nil {
 		t.Error(err)
 	}
 }
 
 // orphaned kills the host and waits for the end of its plugin.
-func orphaned(t *testing.T, d *host.Doomed) {
+func orphaned(t *testing.T, d *host.HostProcess) {
 	t.Helper()
 	if err := d.Kill(); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestHostKilledAtASlowStore(t *testing.T) {
 		service.ServeHTTP(w, r)
 		close(aborted)
 	})
-	d := doom(t, b.job(t, "put", "fresh", host.Body{Seed: 1, Size: 64 << 20}))
+	d := startHost(t, b.job(t, "put", "fresh", host.Body{Seed: 1, Size: 64 << 20}))
 	if err := d.Middle(); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 				if do == "get" {
 					b.add("object", body)
 				}
-				d := doom(t, b.job(t, do, "object", body))
+				d := startHost(t, b.job(t, do, "object", body))
 				if err := d.Middle(); err != nil {
 					t.Fatal(err)
 				}
@@ -191,11 +191,11 @@ func TestStoppedInTheMiddle(t *testing.T) {
 // what the download holds, and the host gets an error when it goes on.
 func TestHostStoppedForTooLong(t *testing.T) {
 	t.Parallel()
-	wires := newPuppeteer(t)
-	l := wires.launch()
+	control := newController(t)
+	l := control.launch()
 	l.Env = append(l.Env, "OADP_PLUGIN_STALL_TIMEOUT=1s")
-	d := doom(t, host.Job{Launch: l, Store: puppetStore, Do: "get", Key: "endless", Body: host.Body{Size: 64 << 20}})
-	if at := wires.next(); at.method == "ObjectStore.GetObject" {
+	d := startHost(t, host.Job{Launch: l, Store: heldStore, Do: "get", Key: "endless", Body: host.Body{Size: 64 << 20}})
+	if at := control.next(); at.method == "ObjectStore.GetObject" {
 		at.tell(t, "go")
 	}
 	if err := d.Middle(); err != nil {
@@ -204,8 +204,8 @@ func TestHostStoppedForTooLong(t *testing.T) {
 	if err := d.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	if at := wires.next(); at.method != "ObjectStore.Close" {
-		t.Errorf("the puppet is in %s", at.method)
+	if at := control.next(); at.method != "ObjectStore.Close" {
+		t.Errorf("the plugin is in %s", at.method)
 	} else {
 		at.tell(t, "go")
 	}

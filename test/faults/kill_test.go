@@ -19,8 +19,8 @@ import (
 // and a new process serves.
 func TestPluginKilledInEachCall(t *testing.T) {
 	t.Parallel()
-	wires := newPuppeteer(t)
-	l := wires.launch()
+	control := newController(t)
+	l := control.launch()
 	for i, name := range names(start(t, l)) {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, l)
@@ -28,8 +28,8 @@ func TestPluginKilledInEachCall(t *testing.T) {
 			err := within(t, promptly, name, func() error {
 				failed := make(chan error, 1)
 				go func() { failed <- c.do(t.Context()) }()
-				if at := wires.next(); at.method != c.method {
-					t.Errorf("the puppet is in %s, not in %s", at.method, c.method)
+				if at := control.next(); at.method != c.method {
+					t.Errorf("the plugin is in %s, not in %s", at.method, c.method)
 				}
 				if err := p.Kill(); err != nil {
 					t.Error(err)
@@ -41,7 +41,7 @@ func TestPluginKilledInEachCall(t *testing.T) {
 			}
 		})
 	}
-	answersAll(t, wires, start(t, l))
+	answersAll(t, control, start(t, l))
 }
 
 func names(p *host.Plugin) []string {
@@ -53,13 +53,13 @@ func names(p *host.Plugin) []string {
 }
 
 // answersAll fails unless each call succeeds.
-func answersAll(t *testing.T, wires *puppeteer, p *host.Plugin) {
+func answersAll(t *testing.T, control *controller, p *host.Plugin) {
 	t.Helper()
 	for _, c := range everyCall(p) {
 		err := within(t, promptly, c.name, func() error {
 			done := make(chan error, 1)
 			go func() { done <- c.do(t.Context()) }()
-			wires.next().tell(t, "go")
+			control.next().tell(t, "go")
 			return <-done
 		})
 		if err != nil {
@@ -82,13 +82,13 @@ func TestPluginEndedInEachCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wires := newPuppeteer(t)
-			l := wires.launch()
+			control := newController(t)
+			l := control.launch()
 			for i, name := range names(start(t, l)) {
 				p := start(t, l)
 				failed := make(chan error, 1)
 				go func() { failed <- everyCall(p)[i].do(t.Context()) }()
-				wires.next()
+				control.next()
 				if err := end(p); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
@@ -106,8 +106,8 @@ func TestPluginEndedInEachCall(t *testing.T) {
 // A method that does not heed the end of its context must not keep the process.
 func TestPluginEndsWithAHangingCall(t *testing.T) {
 	t.Parallel()
-	wires := newPuppeteer(t)
-	p := start(t, wires.launch())
+	control := newController(t)
+	p := start(t, control.launch())
 	hang := func(name string) <-chan error {
 		failed := make(chan error, 1)
 		go func() {
@@ -117,7 +117,7 @@ func TestPluginEndsWithAHangingCall(t *testing.T) {
 				}
 			}
 		}()
-		wires.next().tell(t, "hang")
+		control.next().tell(t, "hang")
 		return failed
 	}
 	failures := []<-chan error{hang("v2.BackupItemAction.Execute"), hang("ObjectStore.PutObject")}

@@ -40,10 +40,10 @@ func TestMain(m *testing.M) {
 
 // The programs under test and their helpers.
 var (
-	awsPlugin = program("velero-plugin-for-aws", "./plugins/aws")
-	puppet    = program("puppet", "./test/faults/cmd/puppet")
-	doomed    = program("doomed", "./test/faults/cmd/doomed")
-	confine   = program("confine", "./test/faults/cmd/confine")
+	awsPlugin   = program("velero-plugin-for-aws", "./plugins/aws")
+	heldPlugin  = program("heldplugin", "./test/faults/cmd/heldplugin")
+	hostProgram = program("host", "./test/faults/cmd/host")
+	confine     = program("confine", "./test/faults/cmd/confine")
 )
 
 // program returns a function that builds a program once, and returns its path.
@@ -72,8 +72,8 @@ func program(name, source string, flags ...string) func(testing.TB) string {
 func binaries() string { return filepath.Join(servers.Dir(), "bin") }
 
 const (
-	awsStore    = "velero.io/aws"
-	puppetStore = "example.io/puppet"
+	awsStore  = "velero.io/aws"
+	heldStore = "example.io/held"
 
 	// promptly is what must not last, on a busy machine.
 	promptly = 20 * time.Second

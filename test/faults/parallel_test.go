@@ -20,7 +20,7 @@ func TestParallelCallsUnderTheRaceDetector(t *testing.T) {
 	const calls = 64
 	b := newBucket(t)
 	s := b.open(start(t, launch(t, racingAWS(t), "GORACE=halt_on_error=1")))
-	actions := start(t, launch(t, racingPuppet(t), "GORACE=halt_on_error=1"))
+	actions := start(t, launch(t, racingHeldPlugin(t), "GORACE=halt_on_error=1"))
 	all := everyCall(actions)
 	var group sync.WaitGroup
 	for i := range calls {
@@ -62,6 +62,6 @@ func TestParallelCallsUnderTheRaceDetector(t *testing.T) {
 }
 
 var (
-	racingAWS    = program("race/velero-plugin-for-aws", "./plugins/aws", "-race")
-	racingPuppet = program("race/puppet", "./test/faults/cmd/puppet", "-race")
+	racingAWS        = program("race/velero-plugin-for-aws", "./plugins/aws", "-race")
+	racingHeldPlugin = program("race/heldplugin", "./test/faults/cmd/heldplugin", "-race")
 )

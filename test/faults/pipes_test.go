@@ -10,10 +10,10 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
-// deaf starts a plugin whose pipes are not read.
-func deaf(t testing.TB, l host.Launch) *host.Deaf {
+// startUnread starts a plugin whose pipes are not read.
+func startUnread(t testing.TB, l host.Launch) *host.UnreadPlugin {
 	t.Helper()
-	d, err := host.StartDeaf(l)
+	d, err := host.StartUnread(l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,13 +28,13 @@ func TestPipesNotRead(t *testing.T) {
 	for _, command := range []string{"log 5000", "print 1000"} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
-			wires := newPuppeteer(t)
-			d := deaf(t, wires.launch())
+			control := newController(t)
+			d := startUnread(t, control.launch())
 			for _, c := range everyCall(d.Plugin) {
 				err := within(t, promptly, c.name, func() error {
 					done := make(chan error, 1)
 					go func() { done <- c.do(t.Context()) }()
-					wires.next().tell(t, "%s", command)
+					control.next().tell(t, "%s", command)
 					return <-done
 				})
 				if err != nil {
@@ -58,14 +58,14 @@ func TestPipesNotRead(t *testing.T) {
 // When the host reads the log again it learns how much it has missed.
 func TestLogReadAgain(t *testing.T) {
 	t.Parallel()
-	wires := newPuppeteer(t)
-	d := deaf(t, wires.launch())
+	control := newController(t)
+	d := startUnread(t, control.launch())
 	apply := everyCall(d.Plugin)[0]
 	do := func(command string) {
 		err := within(t, promptly, command, func() error {
 			done := make(chan error, 1)
 			go func() { done <- apply.do(t.Context()) }()
-			wires.next().tell(t, "%s", command)
+			control.next().tell(t, "%s", command)
 			return <-done
 		})
 		if err != nil {

@@ -20,10 +20,10 @@ type Volume struct {
 	SnapshotID  string
 	Tags        map[string]string
 
-	created time.Time
-	token   string // of the request that created it
-	seen    bool   // by a Describe
-	doomed  bool   // its key cannot be used, so it goes away
+	created    time.Time
+	token      string // of the request that created it
+	seen       bool   // by a Describe
+	keyRefused bool   // its KMS key cannot be used, so EC2 deletes it
 }
 
 // Snapshot is a snapshot of a volume.
@@ -87,7 +87,7 @@ func (c *Cloud) Volume(id string) (Volume, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.storage.volumes[id]
-	if !ok || v.doomed {
+	if !ok || v.keyRefused {
 		return Volume{}, false
 	}
 	return *v, true

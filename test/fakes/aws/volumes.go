@@ -29,7 +29,7 @@ type volumeItem struct {
 
 func (c *Cloud) volumeItem(v *Volume) volumeItem {
 	status := "available"
-	if c.now().Before(v.created.Add(c.storage.volumeTime)) || v.doomed {
+	if c.now().Before(v.created.Add(c.storage.volumeTime)) || v.keyRefused {
 		status = "creating"
 	}
 	return volumeItem{
@@ -93,7 +93,7 @@ func (c *Cloud) volume(id string) (*Volume, *Refusal) {
 		return nil, refuse(http.StatusBadRequest, "InvalidParameterValue", "Value (%s) for parameter volumeId is invalid. Expected: 'vol-...'.", id)
 	}
 	v, ok := c.storage.volumes[id]
-	if !ok || v.doomed && (v.seen || c.storage.vanishUnseen) {
+	if !ok || v.keyRefused && (v.seen || c.storage.vanishUnseen) {
 		return nil, refuse(http.StatusBadRequest, "InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
 	}
 	v.seen = true
@@ -177,7 +177,7 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 		return nil, refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
 	}
 	v.Size, v.Encrypted = s.Size, v.Encrypted || s.Encrypted
-	v.doomed = v.Encrypted && !c.allowsKMS()
+	v.keyRefused = v.Encrypted && !c.allowsKMS()
 	v.ID = c.nextID("vol")
 	c.storage.volumes[v.ID] = &v
 	return c.volumeAnswer(&v), nil

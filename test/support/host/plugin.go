@@ -1,6 +1,6 @@
 // Package host is the Velero server's side of a plugin: go-plugin's client, set
 // up as the server sets it up, and the calls that the server makes. Unlike the
-// server it can be watched, and can be a bad host.
+// server it lets tests see the process of the plugin, and misbehave as a host.
 package host
 
 import (

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process stands for one process, also when its number is given to another one
-// later. It need not be a child.
+// Process refers to one process, which need not be a child. It never refers to
+// another process that gets the same process ID later.
 type Process struct {
 	PID    int
 	handle *os.Process

@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Check returns what is wrong with the tree: a blob whose content is not what
-// its key says, or a link to something that is not whole. The children of
-// indexes that the source did not have may be missing.
+// Check returns what is wrong with the tree: a blob whose content has another digest
+// than its key, or a link to an image of which a part is missing. The images of an
+// index may be missing if the source did not have them either.
 func (t *Tree) Check(missing ...digest.Digest) []string {
 	c := checker{tree: t, missing: missing, problems: slices.Clone(t.Problems)}
 	for _, d := range slices.Sorted(maps.Keys(t.Blobs)) {
@@ -52,7 +52,7 @@ func (c *checker) repository(name string, r *Repository) {
 
 func (c *checker) tag(name string, r *Repository, tag *Tag) {
 	if tag.Current == "" {
-		return // one that was begun names nothing yet
+		return // the first push of the tag has not ended
 	}
 	if !r.Revisions[tag.Current] {
 		c.problem("tag %s names %s, which is no revision of its repository", name, tag.Current)

@@ -141,7 +141,7 @@ func (t *Tree) addLink(key string, path []string, body io.Reader) error {
 		repository := strings.Join(path[:i], "/")
 		switch part {
 		case "_uploads":
-			return nil // what an upload has left counts for nothing
+			return nil // an upload that did not end; registries ignore it too
 		case "_layers":
 			t.link(key, path[i+1:], content, t.repository(repository).Layers)
 			return nil

@@ -19,8 +19,9 @@ import (
 )
 
 // Layer makes a layer of one file of size bytes. It is a little larger itself:
-// its content does not compress. It is made anew each time that it is read, and
-// held nowhere, so it may have any size; its digest takes two readings.
+// its content does not compress. It is generated each time that it is read and kept
+// neither in memory nor in a file, so it may have any size. The digests take two
+// readings.
 func Layer(seed uint64, size int64) (v1.Layer, error) {
 	return layer(seed, size, types.DockerLayer)
 }

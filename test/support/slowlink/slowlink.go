@@ -89,7 +89,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
-	// Waking blocked reads and writes is what cancelling means for a connection.
+	// Closing the connections ends reads and writes that are blocked.
 	defer context.AfterFunc(ctx, func() {
 		for _, conn := range []*net.TCPConn{client, server} {
 			conn.SetLinger(0)
@@ -160,7 +160,7 @@ func (path Path) send(ctx context.Context, from *net.TCPConn, inFlight chan<- pa
 	link := bucket{rate: path.BytesPerSecond}
 	for {
 		buffer := take(spent)
-		n, err := from.Read(buffer) // nothing but the end comes with io.EOF
+		n, err := from.Read(buffer) // a TCP connection never returns data together with io.EOF
 		if err != nil && err != io.EOF {
 			return err
 		}
@@ -189,7 +189,7 @@ func deliver(ctx context.Context, to *net.TCPConn, inFlight <-chan packet, spent
 		}
 		spent <- next.data[:segment]
 	}
-	// Without the packet that carries the end: the reader failed and said why.
+	// No packet carried the end of the stream: the reader failed and has reported why.
 	return context.Cause(ctx)
 }
 
@@ -228,7 +228,7 @@ func (b *bucket) duration(n int) time.Duration {
 	return time.Duration(float64(n) / float64(b.rate) * float64(time.Second))
 }
 
-// sleepUntil tells whether it got there before ctx was cancelled.
+// sleepUntil sleeps until a time. It reports false if ctx was cancelled before.
 func sleepUntil(ctx context.Context, due time.Time) bool {
 	wait := time.Until(due)
 	if wait <= 0 {

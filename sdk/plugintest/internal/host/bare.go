@@ -48,7 +48,7 @@ func StartBare(ctx context.Context, l Launch) (*Bare, error) {
 	line := make(chan string, 1)
 	go func() {
 		stdout := bufio.NewReader(p.Stdout())
-		first, _ := stdout.ReadString('\n') // the line tells enough
+		first, _ := stdout.ReadString('\n') // parseHandshake refuses an incomplete line
 		line <- first
 		io.Copy(io.Discard, stdout)
 	}()

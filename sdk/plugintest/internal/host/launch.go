@@ -1,6 +1,6 @@
-// Package host starts plugins: through hashicorp/go-plugin's client, set up as
-// the Velero server sets it up, and without it where that client would hide
-// what is to be seen.
+// Package host starts plugins as the Velero server does, with the client of
+// hashicorp/go-plugin. Where that client would hide what a row looks at, such as the
+// line of the handshake, it starts them without it.
 package host
 
 import (
@@ -17,13 +17,13 @@ const (
 	protocolVersion = 2
 )
 
-// Profile is a shape of the arguments that Velero servers pass to plugins.
+// Profile is a form of the arguments that Velero servers pass to plugins.
 type Profile struct {
 	Name string
 	Args []string
 }
 
-// Profiles returns the shapes in use, the newest first: servers up to 1.14 pass
+// Profiles returns the forms in use, the newest first: servers up to 1.14 pass
 // their log level, later ones a copy of all their flags.
 func Profiles() []Profile {
 	return []Profile{
@@ -58,6 +58,6 @@ func (l Launch) start(env []string) (*process.Process, error) {
 	}
 	return process.Start(process.Options{
 		Path: path, Args: append([]string{l.Path}, l.Args...), Env: env,
-		Attr: &syscall.SysProcAttr{Setpgid: true}, // a ^C at the terminal is for the suite
+		Attr: &syscall.SysProcAttr{Setpgid: true}, // so that Ctrl-C at the terminal interrupts the suite and not the plugin
 	})
 }

@@ -47,7 +47,7 @@ func Start(l Launch) (*Plugin, error) {
 		Plugins:          plugin.PluginSet{connection: &connectionPlugin{}},
 		Logger:           newClientLog(p.log),
 		StartTimeout:     time.Minute,
-		SkipHostEnv:      true, // the launch has all of it
+		SkipHostEnv:      true, // Launch.Env is the whole environment
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: l.Temp},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			return &childRunner{launch: l, env: cmd.Env, started: func(c *process.Process) { p.Process = c }}, nil

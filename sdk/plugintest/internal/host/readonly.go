@@ -68,7 +68,7 @@ func (e *readOnlyExec) run() error {
 	for _, dir := range []string{"/tmp", "/var/tmp", "/run", "/"} {
 		readOnly := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 		err := unix.MountSetattr(unix.AT_FDCWD, dir, 0, readOnly)
-		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // no mount of its own
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // EINVAL and ENOENT: the folder is no mount, or is not there
 			return fmt.Errorf("making %s read-only: %w", dir, err)
 		}
 	}

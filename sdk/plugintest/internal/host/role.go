@@ -6,14 +6,15 @@ import (
 	"os"
 )
 
-// roleVariable makes a program that imports this package play another part than
-// its own: some rows need a process between the suite and the plugin, and the
-// suite starts its own executable once more for that. Nobody else sets it.
+// roleVariable says what a process does in place of the main function of its
+// program. Some rows need a process between the suite and the plugin: for these the
+// suite starts its own executable once more and sets this variable. Nobody else
+// sets it.
 const roleVariable = "PLUGINTEST_ROLE"
 
-// role is the part to play; one of its fields is set.
+// role is what such a process does; one of its fields is set.
 type role struct {
-	Host *doomedHost
+	Host *hostTask
 	Exec *readOnlyExec
 }
 

@@ -79,8 +79,8 @@ func hasEntry(env []byte, entry string) bool {
 	return false
 }
 
-// Handle stands for one process, also when its number is given to another one
-// later. It need not be a child.
+// Handle refers to one process, which need not be a child. It never refers to
+// another process that gets the same process ID later.
 type Handle struct{ process *os.Process }
 
 // Open returns a handle on a running process.

@@ -27,7 +27,7 @@ type Process struct {
 	stdout, stderr *Stream
 	started        time.Time
 	done           chan struct{}
-	ended          time.Time // these two are valid when done is closed
+	ended          time.Time // ended and waitErr are valid once done is closed
 	waitErr        error
 }
 

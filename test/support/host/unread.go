@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Deaf is a plugin whose host reads neither its standard output, beyond the
+// UnreadPlugin is a plugin whose host reads neither its standard output, beyond the
 // handshake, nor its standard error.
-type Deaf struct {
+type UnreadPlugin struct {
 	*Plugin
 	// Output and Errors are the pipes.
 	Output, Errors *os.File
@@ -24,9 +24,9 @@ type Deaf struct {
 	cmd *exec.Cmd
 }
 
-// StartDeaf starts a plugin and leaves its pipes alone.
-func StartDeaf(l Launch) (*Deaf, error) {
-	d := &Deaf{Plugin: &Plugin{stderr: &record{}}, cmd: l.command()}
+// StartUnread starts a plugin and does not read its pipes after the handshake.
+func StartUnread(l Launch) (*UnreadPlugin, error) {
+	d := &UnreadPlugin{Plugin: &Plugin{stderr: &record{}}, cmd: l.command()}
 	d.cmd.Env = append(d.cmd.Env, "VELERO_PLUGIN=hello", "PLUGIN_PROTOCOL_VERSIONS=2")
 	d.stop = d.end
 	var err error
@@ -55,7 +55,7 @@ func pipe(writer *io.Writer) (*os.File, error) {
 	return r, err
 }
 
-func (d *Deaf) dial() (err error) {
+func (d *UnreadPlugin) dial() (err error) {
 	line, err := bufio.NewReaderSize(d.Output, 16).ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("reading the handshake: %w", err)
@@ -78,13 +78,13 @@ func (d *Deaf) dial() (err error) {
 
 // Wait waits for the end of the process. It returns an error unless the exit
 // code is 0.
-func (d *Deaf) Wait() error {
+func (d *UnreadPlugin) Wait() error {
 	err := d.cmd.Wait()
 	return errors.Join(err, d.Output.Close(), d.Errors.Close())
 }
 
 // end kills the process and frees what the host holds.
-func (d *Deaf) end() {
+func (d *UnreadPlugin) end() {
 	_ = d.cmd.Process.Kill()
 	if d.Conn != nil {
 		_ = d.Conn.Close()

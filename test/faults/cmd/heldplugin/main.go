@@ -1,6 +1,6 @@
-// Command puppet is a plugin with an implementation of every kind. Each method
-// reports that it was called and does what it is told: the tests hold it in the
-// middle of any call.
+// Command heldplugin is a plugin with an implementation of every kind. Each method
+// tells the test that it was called and waits for a command, so that a test can
+// hold the plugin in the middle of any call.
 package main
 
 import (
@@ -19,31 +19,31 @@ import (
 )
 
 func main() {
-	s := wires{os.Getenv("PUPPET_SOCKET")}
-	p := sdk.New("velero-plugin-for-puppet", "test")
-	p.ObjectStore("example.io/puppet", func(sdk.Host) (sdk.ObjectStore, error) { return store{s}, nil })
-	p.VolumeSnapshotter("example.io/puppet", func(sdk.Host) (sdk.VolumeSnapshotter, error) { return snapshotter{s}, nil })
-	p.BackupItemAction("example.io/puppet", func(sdk.Host) (sdk.BackupItemAction, error) { return action{s}, nil })
-	p.RestoreItemAction("example.io/puppet", func(sdk.Host) (sdk.RestoreItemAction, error) { return action{s}, nil })
-	p.DeleteItemAction("example.io/puppet", func(sdk.Host) (sdk.DeleteItemAction, error) { return action{s}, nil })
-	p.ItemBlockAction("example.io/puppet", func(sdk.Host) (sdk.ItemBlockAction, error) { return action{s}, nil })
+	s := control{os.Getenv("CONTROL_SOCKET")}
+	p := sdk.New("velero-plugin-for-tests", "test")
+	p.ObjectStore("example.io/held", func(sdk.Host) (sdk.ObjectStore, error) { return store{s}, nil })
+	p.VolumeSnapshotter("example.io/held", func(sdk.Host) (sdk.VolumeSnapshotter, error) { return snapshotter{s}, nil })
+	p.BackupItemAction("example.io/held", func(sdk.Host) (sdk.BackupItemAction, error) { return action{s}, nil })
+	p.RestoreItemAction("example.io/held", func(sdk.Host) (sdk.RestoreItemAction, error) { return action{s}, nil })
+	p.DeleteItemAction("example.io/held", func(sdk.Host) (sdk.DeleteItemAction, error) { return action{s}, nil })
+	p.ItemBlockAction("example.io/held", func(sdk.Host) (sdk.ItemBlockAction, error) { return action{s}, nil })
 	p.Main()
 }
 
-// wires lead to the test: a Unix socket.
-type wires struct{ socket string }
+// control is the Unix socket on which the test listens.
+type control struct{ socket string }
 
-// pull reports a call and obeys the line that comes back:
+// hold reports a call and does what the line that comes back says:
 //
 //	go         return
 //	log N      log N lines first
 //	print N    print N lines of a kilobyte first
 //	hang       never return, whatever becomes of the context
-//	mourn      report "mourning", wait for the end of the context, log a line and
-//	           report "mourned"
+//	awaitEnd   report "waiting", wait for the end of the context, log a line and
+//	           report "ended"
 //
 // Without an answer it waits for the end of the context.
-func (s wires) pull(ctx context.Context, method string) error {
+func (s control) hold(ctx context.Context, method string) error {
 	if s.socket == "" {
 		return nil
 	}
@@ -59,13 +59,13 @@ func (s wires) pull(ctx context.Context, method string) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("the test has let go: %w", err)
+		return fmt.Errorf("the test has closed the connection: %w", err)
 	}
-	return s.obey(ctx, line)
+	return s.do(ctx, line)
 }
 
-// report tells the test where the puppet is. The answer comes on the connection.
-func (s wires) report(where string) (net.Conn, error) {
+// report tells the test which method the plugin is in. The answer comes on the connection.
+func (s control) report(where string) (net.Conn, error) {
 	conn, err := net.Dial("unix", s.socket)
 	if err != nil {
 		return nil, err
@@ -77,14 +77,14 @@ func (s wires) report(where string) (net.Conn, error) {
 	return conn, nil
 }
 
-func (s wires) obey(ctx context.Context, line string) error {
+func (s control) do(ctx context.Context, line string) error {
 	command, argument, _ := strings.Cut(strings.TrimSpace(line), " ")
 	n, _ := strconv.Atoi(argument)
 	switch command {
 	case "go":
 	case "log":
 		for i := range n {
-			slog.Info("a line of the puppet's log", "number", i, "of", n)
+			slog.Info("a line of the plugin's log", "number", i, "of", n)
 		}
 	case "print":
 		for range n {
@@ -92,13 +92,13 @@ func (s wires) obey(ctx context.Context, line string) error {
 		}
 	case "hang":
 		select {}
-	case "mourn":
-		if _, err := s.report("mourning"); err != nil {
+	case "awaitEnd":
+		if _, err := s.report("waiting"); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		slog.Info("the host is gone")
-		_, err := s.report("mourned")
+		_, err := s.report("ended")
 		return err
 	default:
 		return fmt.Errorf("no command %q", line)
@@ -106,14 +106,14 @@ func (s wires) obey(ctx context.Context, line string) error {
 	return nil
 }
 
-type store struct{ wires }
+type store struct{ control }
 
 func (s store) Init(ctx context.Context, _ sdk.InitInput) (sdk.InitResult, error) {
-	return sdk.InitResult{}, s.pull(ctx, "ObjectStore.Init")
+	return sdk.InitResult{}, s.hold(ctx, "ObjectStore.Init")
 }
 
 func (s store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {
-	if err := s.pull(ctx, "ObjectStore.PutObject"); err != nil {
+	if err := s.hold(ctx, "ObjectStore.PutObject"); err != nil {
 		return sdk.PutObjectResult{}, err
 	}
 	_, err := io.Copy(io.Discard, in.Body)
@@ -121,111 +121,111 @@ func (s store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObj
 }
 
 func (s store) ObjectExists(ctx context.Context, _ sdk.ObjectExistsInput) (sdk.ObjectExistsResult, error) {
-	return sdk.ObjectExistsResult{Exists: true}, s.pull(ctx, "ObjectStore.ObjectExists")
+	return sdk.ObjectExistsResult{Exists: true}, s.hold(ctx, "ObjectStore.ObjectExists")
 }
 
 func (s store) GetObject(ctx context.Context, in sdk.GetObjectInput) (sdk.GetObjectResult, error) {
 	if in.Key == "endless" {
-		return sdk.GetObjectResult{Body: endless(s)}, s.pull(ctx, "ObjectStore.GetObject")
+		return sdk.GetObjectResult{Body: endless(s)}, s.hold(ctx, "ObjectStore.GetObject")
 	}
-	return sdk.GetObjectResult{Body: io.NopCloser(strings.NewReader("the object " + in.Key))}, s.pull(ctx, "ObjectStore.GetObject")
+	return sdk.GetObjectResult{Body: io.NopCloser(strings.NewReader("the object " + in.Key))}, s.hold(ctx, "ObjectStore.GetObject")
 }
 
 // endless is an object without an end.
-type endless struct{ wires }
+type endless struct{ control }
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-func (e endless) Close() error { return e.pull(context.Background(), "ObjectStore.Close") }
+func (e endless) Close() error { return e.hold(context.Background(), "ObjectStore.Close") }
 
 func (s store) ListCommonPrefixes(ctx context.Context, _ sdk.ListCommonPrefixesInput) (sdk.ListCommonPrefixesResult, error) {
-	return sdk.ListCommonPrefixesResult{}, s.pull(ctx, "ObjectStore.ListCommonPrefixes")
+	return sdk.ListCommonPrefixesResult{}, s.hold(ctx, "ObjectStore.ListCommonPrefixes")
 }
 
 func (s store) ListObjects(ctx context.Context, _ sdk.ListObjectsInput) (sdk.ListObjectsResult, error) {
-	return sdk.ListObjectsResult{}, s.pull(ctx, "ObjectStore.ListObjects")
+	return sdk.ListObjectsResult{}, s.hold(ctx, "ObjectStore.ListObjects")
 }
 
 func (s store) DeleteObject(ctx context.Context, _ sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
-	return sdk.DeleteObjectResult{}, s.pull(ctx, "ObjectStore.DeleteObject")
+	return sdk.DeleteObjectResult{}, s.hold(ctx, "ObjectStore.DeleteObject")
 }
 
 func (s store) CreateSignedURL(ctx context.Context, _ sdk.CreateSignedURLInput) (sdk.CreateSignedURLResult, error) {
-	return sdk.CreateSignedURLResult{}, s.pull(ctx, "ObjectStore.CreateSignedURL")
+	return sdk.CreateSignedURLResult{}, s.hold(ctx, "ObjectStore.CreateSignedURL")
 }
 
-type snapshotter struct{ wires }
+type snapshotter struct{ control }
 
 func (s snapshotter) Init(ctx context.Context, _ sdk.InitInput) (sdk.InitResult, error) {
-	return sdk.InitResult{}, s.pull(ctx, "VolumeSnapshotter.Init")
+	return sdk.InitResult{}, s.hold(ctx, "VolumeSnapshotter.Init")
 }
 
 func (s snapshotter) CreateVolume(ctx context.Context, _ sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
-	return sdk.CreateVolumeResult{VolumeID: "volume"}, s.pull(ctx, "VolumeSnapshotter.CreateVolumeFromSnapshot")
+	return sdk.CreateVolumeResult{VolumeID: "volume"}, s.hold(ctx, "VolumeSnapshotter.CreateVolumeFromSnapshot")
 }
 
 func (s snapshotter) VolumeInfo(ctx context.Context, _ sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
-	return sdk.VolumeInfoResult{VolumeType: "type", IOPS: 0}, s.pull(ctx, "VolumeSnapshotter.GetVolumeInfo")
+	return sdk.VolumeInfoResult{VolumeType: "type", IOPS: 0}, s.hold(ctx, "VolumeSnapshotter.GetVolumeInfo")
 }
 
 func (s snapshotter) CreateSnapshot(ctx context.Context, _ sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
-	return sdk.CreateSnapshotResult{SnapshotID: "snapshot"}, s.pull(ctx, "VolumeSnapshotter.CreateSnapshot")
+	return sdk.CreateSnapshotResult{SnapshotID: "snapshot"}, s.hold(ctx, "VolumeSnapshotter.CreateSnapshot")
 }
 
 func (s snapshotter) DeleteSnapshot(ctx context.Context, _ sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
-	return sdk.DeleteSnapshotResult{}, s.pull(ctx, "VolumeSnapshotter.DeleteSnapshot")
+	return sdk.DeleteSnapshotResult{}, s.hold(ctx, "VolumeSnapshotter.DeleteSnapshot")
 }
 
 func (s snapshotter) VolumeID(ctx context.Context, _ sdk.VolumeIDInput) (sdk.VolumeIDResult, error) {
-	return sdk.VolumeIDResult{VolumeID: "volume"}, s.pull(ctx, "VolumeSnapshotter.GetVolumeID")
+	return sdk.VolumeIDResult{VolumeID: "volume"}, s.hold(ctx, "VolumeSnapshotter.GetVolumeID")
 }
 
 func (s snapshotter) SetVolumeID(ctx context.Context, _ sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
-	return sdk.SetVolumeIDResult{}, s.pull(ctx, "VolumeSnapshotter.SetVolumeID")
+	return sdk.SetVolumeIDResult{}, s.hold(ctx, "VolumeSnapshotter.SetVolumeID")
 }
 
-type action struct{ wires }
+type action struct{ control }
 
 func (a action) AppliesTo(ctx context.Context, _ sdk.AppliesToInput) (sdk.Selector, error) {
-	return sdk.Selector{}, a.pull(ctx, "AppliesTo")
+	return sdk.Selector{}, a.hold(ctx, "AppliesTo")
 }
 
 func (a action) Backup(ctx context.Context, in sdk.BackupInput) (sdk.BackupResult, error) {
-	in.Item.SetLabels(map[string]string{"example.io/puppet": "backed-up"})
-	return sdk.BackupResult{}, a.pull(ctx, "Backup")
+	in.Item.SetLabels(map[string]string{"example.io/held": "backed-up"})
+	return sdk.BackupResult{}, a.hold(ctx, "Backup")
 }
 
 func (a action) BackupProgress(ctx context.Context, _ sdk.BackupOperation) (sdk.Progress, error) {
-	return sdk.Progress{}, a.pull(ctx, "BackupProgress")
+	return sdk.Progress{}, a.hold(ctx, "BackupProgress")
 }
 
 func (a action) CancelBackup(ctx context.Context, _ sdk.BackupOperation) (sdk.CancelResult, error) {
-	return sdk.CancelResult{}, a.pull(ctx, "CancelBackup")
+	return sdk.CancelResult{}, a.hold(ctx, "CancelBackup")
 }
 
 func (a action) Restore(ctx context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
 	if in.Item == nil || in.FromBackup == nil {
 		return sdk.RestoreResult{}, errors.New("no item")
 	}
-	return sdk.RestoreResult{}, a.pull(ctx, "Restore")
+	return sdk.RestoreResult{}, a.hold(ctx, "Restore")
 }
 
 func (a action) RestoreProgress(ctx context.Context, _ sdk.RestoreOperation) (sdk.Progress, error) {
-	return sdk.Progress{}, a.pull(ctx, "RestoreProgress")
+	return sdk.Progress{}, a.hold(ctx, "RestoreProgress")
 }
 
 func (a action) CancelRestore(ctx context.Context, _ sdk.RestoreOperation) (sdk.CancelResult, error) {
-	return sdk.CancelResult{}, a.pull(ctx, "CancelRestore")
+	return sdk.CancelResult{}, a.hold(ctx, "CancelRestore")
 }
 
 func (a action) ItemsReady(ctx context.Context, _ sdk.ItemsReadyInput) (sdk.ItemsReadyResult, error) {
-	return sdk.ItemsReadyResult{Ready: true}, a.pull(ctx, "ItemsReady")
+	return sdk.ItemsReadyResult{Ready: true}, a.hold(ctx, "ItemsReady")
 }
 
 func (a action) Delete(ctx context.Context, _ sdk.DeleteInput) (sdk.DeleteResult, error) {
-	return sdk.DeleteResult{}, a.pull(ctx, "Delete")
+	return sdk.DeleteResult{}, a.hold(ctx, "Delete")
 }
 
 func (a action) RelatedItems(ctx context.Context, _ sdk.RelatedItemsInput) (sdk.RelatedItemsResult, error) {
-	return sdk.RelatedItemsResult{}, a.pull(ctx, "RelatedItems")
+	return sdk.RelatedItemsResult{}, a.hold(ctx, "RelatedItems")
 }

@@ -31,8 +31,8 @@ const (
 	lineDone    = "done"    // with the error of the call, if any
 )
 
-// Doomed is a host in a process of its own, to be killed or stopped.
-type Doomed struct {
+// HostProcess is a host in a process of its own, which a test can kill or stop.
+type HostProcess struct {
 	Process
 	Plugin Process
 
@@ -41,14 +41,14 @@ type Doomed struct {
 	lines *bufio.Reader
 }
 
-// StartDoomed starts program, which is cmd/doomed, and waits until it has
+// StartHostProcess starts program, which is test/faults/cmd/host, and waits until it has
 // started its plugin.
-func StartDoomed(program string, job Job) (*Doomed, error) {
+func StartHostProcess(program string, job Job) (*HostProcess, error) {
 	text, err := json.Marshal(job)
 	if err != nil {
 		return nil, err
 	}
-	d := &Doomed{cmd: exec.Command(program, string(text))}
+	d := &HostProcess{cmd: exec.Command(program, string(text))}
 	d.cmd.Stderr = os.Stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := d.cmd.StdoutPipe()
@@ -72,7 +72,7 @@ func StartDoomed(program string, job Job) (*Doomed, error) {
 	return d, nil
 }
 
-func (d *Doomed) started() error {
+func (d *HostProcess) started() error {
 	text, err := d.await(lineStarted)
 	if err != nil {
 		return err
@@ -87,19 +87,19 @@ func (d *Doomed) started() error {
 
 // Middle waits until a put or get is half done, or another call is about to
 // begin.
-func (d *Doomed) Middle() error {
+func (d *HostProcess) Middle() error {
 	_, err := d.await(lineMiddle)
 	return err
 }
 
 // GoOn lets a put or get continue that is half done.
-func (d *Doomed) GoOn() error {
+func (d *HostProcess) GoOn() error {
 	_, err := d.stdin.Write([]byte{'\n'})
 	return err
 }
 
 // Done waits for the end of the call and returns its error.
-func (d *Doomed) Done() error {
+func (d *HostProcess) Done() error {
 	text, err := d.await(lineDone)
 	if err == nil && text != "" {
 		err = errors.New(text)
@@ -107,7 +107,7 @@ func (d *Doomed) Done() error {
 	return err
 }
 
-func (d *Doomed) await(want string) (string, error) {
+func (d *HostProcess) await(want string) (string, error) {
 	line, err := d.lines.ReadString('\n')
 	if err != nil {
 		return "", fmt.Errorf("waiting for the host to be %s: %w", want, err)
@@ -120,15 +120,15 @@ func (d *Doomed) await(want string) (string, error) {
 }
 
 // Kill ends the host, and only the host, without a chance to clean up.
-func (d *Doomed) Kill() error {
+func (d *HostProcess) Kill() error {
 	err := d.Signal(syscall.SIGKILL)
 	_ = d.cmd.Wait() // the signal is its error
 	return err
 }
 
-// Close ends the host, if it was not killed, and frees what stands for it. The
-// host stops its plugin.
-func (d *Doomed) Close() {
+// Close ends the host, if it was not killed, and closes its pipes and the handles of
+// the processes. The host stops its plugin.
+func (d *HostProcess) Close() {
 	_ = d.stdin.Close()
 	if d.cmd.ProcessState == nil {
 		_ = d.cmd.Wait()
@@ -137,7 +137,7 @@ func (d *Doomed) Close() {
 	d.Plugin.close()
 }
 
-// Run does the job: it is the main function of cmd/doomed.
+// Run does the job: it is the main function of test/faults/cmd/host.
 func (j Job) Run() error {
 	p, err := Start(j.Launch)
 	if err != nil {
@@ -189,8 +189,8 @@ func (j Job) call(p *Plugin) error {
 
 func underWay() { fmt.Println(lineMiddle) }
 
-// halfway tells when half of a body has been read, and goes on when it is told
-// to.
+// halfway reads a body. At half of it, it prints the line middle and waits for a line
+// on standard input before it goes on.
 type halfway struct {
 	r    io.Reader
 	left int64

@@ -15,20 +15,21 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
 )
 
-// puppeteer holds the wires of puppets.
-type puppeteer struct {
+// controller is the test's side of the socket on which heldplugin reports its
+// calls and waits for commands.
+type controller struct {
 	t        testing.TB
 	socket   string
 	listener *net.UnixListener
 }
 
-func newPuppeteer(t testing.TB) *puppeteer {
+func newController(t testing.TB) *controller {
 	t.Helper()
 	dir, err := os.MkdirTemp(servers.Dir(), "p") // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &puppeteer{t: t, socket: filepath.Join(dir, "s")}
+	p := &controller{t: t, socket: filepath.Join(dir, "s")}
 	if p.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: p.socket}); err != nil {
 		t.Fatal(err)
 	}
@@ -36,19 +37,19 @@ func newPuppeteer(t testing.TB) *puppeteer {
 	return p
 }
 
-// launch starts a puppet on these wires.
-func (p *puppeteer) launch() host.Launch {
-	return launch(p.t, puppet(p.t), "PUPPET_SOCKET="+p.socket)
+// launch returns how to start a heldplugin that reports to this controller.
+func (p *controller) launch() host.Launch {
+	return launch(p.t, heldPlugin(p.t), "CONTROL_SOCKET="+p.socket)
 }
 
-// pulled is a call that a puppet is in the middle of.
-type pulled struct {
+// heldCall is a call that a plugin is in the middle of.
+type heldCall struct {
 	net.Conn
 	method string
 }
 
 // next waits for the next call.
-func (p *puppeteer) next() pulled {
+func (p *controller) next() heldCall {
 	p.t.Helper()
 	_ = p.listener.SetDeadline(time.Now().Add(promptly)) // it fails on a closed listener only, as Accept does
 	conn, err := p.listener.Accept()
@@ -60,11 +61,11 @@ func (p *puppeteer) next() pulled {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return pulled{conn, strings.TrimSpace(method)}
+	return heldCall{conn, strings.TrimSpace(method)}
 }
 
-// tell says what the puppet is to do.
-func (c pulled) tell(t testing.TB, format string, args ...any) {
+// tell says what the plugin is to do.
+func (c heldCall) tell(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if _, err := fmt.Fprintf(c, format+"\n", args...); err != nil {
 		t.Fatal(err)
@@ -74,17 +75,17 @@ func (c pulled) tell(t testing.TB, format string, args ...any) {
 // call is one method of the protocol.
 type call struct {
 	name   string // service and method
-	method string // as the puppet reports it
+	method string // as the plugin reports it
 	do     func(context.Context) error
 }
 
-// everyCall returns all methods of a puppet that its implementations see.
+// everyCall returns all methods of a plugin that its implementations see.
 func everyCall(p *host.Plugin) []call {
 	var calls []call
 	add := func(name, method string, do func(context.Context) error) {
 		calls = append(calls, call{name, method, do})
 	}
-	s := host.Store{Plugin: p, Name: puppetStore, Bucket: "b"}
+	s := host.Store{Plugin: p, Name: heldStore, Bucket: "b"}
 	add("ObjectStore.Init", "ObjectStore.Init", func(ctx context.Context) error { return s.Init(ctx, nil) })
 	add("ObjectStore.PutObject", "ObjectStore.PutObject", func(ctx context.Context) error {
 		return s.Put(ctx, "key", host.Body{Size: 1 << 20}.Reader())
@@ -102,7 +103,7 @@ func everyCall(p *host.Plugin) []call {
 			return err
 		})
 	}
-	named := host.Message{}.Text(1, puppetStore)
+	named := host.Message{}.Text(1, heldStore)
 	for _, name := range []string{"ObjectExists", "ListCommonPrefixes", "ListObjects", "DeleteObject", "CreateSignedURL"} {
 		unary("generated.ObjectStore", name, "ObjectStore."+name, named)
 	}

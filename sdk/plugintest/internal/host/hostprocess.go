@@ -13,16 +13,15 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest/internal/wire"
 )
 
-// Doomed is a host in a process of its own that can be killed, with a plugin
-// below it.
-type Doomed struct {
+// HostProcess is a host in a process of its own, which a row can kill. The plugin is
+// its child.
+type HostProcess struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	Plugin process.Handle
 }
 
-// Put is what a doomed host does with its plugin: it begins an upload and never
-// ends it.
+// Put is an upload that the host process begins and never ends.
 type Put struct {
 	Store  string
 	Config map[string]string
@@ -31,19 +30,19 @@ type Put struct {
 	Bytes  int64 // sent before the host reports
 }
 
-type doomedHost struct {
+type hostTask struct {
 	Launch Launch
 	Put    *Put
 }
 
-// StartDoomed starts a host that starts the plugin, begins the upload if one is
+// StartHostProcess starts a host that starts the plugin, begins the upload if one is
 // given, and then waits for its end.
-func StartDoomed(ctx context.Context, l Launch, put *Put) (*Doomed, error) {
-	part, err := role{Host: &doomedHost{l, put}}.entry()
+func StartHostProcess(ctx context.Context, l Launch, put *Put) (*HostProcess, error) {
+	part, err := role{Host: &hostTask{l, put}}.entry()
 	if err != nil {
 		return nil, err
 	}
-	d := &Doomed{cmd: exec.Command("/proc/self/exe")}
+	d := &HostProcess{cmd: exec.Command("/proc/self/exe")}
 	d.cmd.Env = append(os.Environ(), part)
 	d.cmd.Stderr = os.Stderr
 	if d.stdin, err = d.cmd.StdinPipe(); err != nil {
@@ -87,13 +86,13 @@ func firstReport(ctx context.Context, stdout io.Reader) (process.Handle, error) 
 }
 
 // Kill ends the host, and only the host, without a chance to clean up.
-func (d *Doomed) Kill() {
+func (d *HostProcess) Kill() {
 	d.cmd.Process.Kill()
 	d.cmd.Wait()
 	d.stdin.Close()
 }
 
-func (h *doomedHost) run() error {
+func (h *hostTask) run() error {
 	p, err := Start(h.Launch)
 	if err != nil {
 		return err
@@ -108,7 +107,7 @@ func (h *doomedHost) run() error {
 		p.Stop()
 		return err
 	}
-	// Stdin ends when the suite does without having killed this process.
+	// Stdin also ends when the suite's process ends without having killed this one.
 	io.Copy(io.Discard, os.Stdin)
 	p.Stop()
 	return nil

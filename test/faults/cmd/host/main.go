@@ -1,4 +1,4 @@
-// Command doomed is a host of one plugin that tests kill and stop.
+// Command host is a host of one plugin that tests kill and stop.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "doomed:", err)
+		fmt.Fprintln(os.Stderr, "host:", err)
 		os.Exit(1)
 	}
 }
