@@ -128,7 +128,7 @@ func everyCall(p *host.Plugin) []call {
 	}
 	unary("v2.RestoreItemAction", "Progress", "RestoreProgress", operation)
 	unary("v2.RestoreItemAction", "Cancel", "CancelRestore", operation)
-	unary("v2.RestoreItemAction", "AreAdditionalItemsReady", "ItemsReady", named)
+	unary("v2.RestoreItemAction", "AreAdditionalItemsReady", "ItemsReady", named.Text(2, `{}`))
 	unary("generated.DeleteItemAction", "AppliesTo", "AppliesTo", named)
 	unary("generated.DeleteItemAction", "Execute", "Delete", item)
 	unary("v1.ItemBlockAction", "AppliesTo", "AppliesTo", named)
