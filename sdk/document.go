@@ -33,7 +33,7 @@ func (d *Document) JSON() []byte {
 	return d.raw
 }
 
-var errNoDocument = errors.New("Velero sent no such object") //nolint:staticcheck // Velero is a name
+var errNoDocument = errors.New("no such object was sent by Velero")
 
 // Object returns the decoded object.
 func (d *Document) Object() (*unstructured.Unstructured, error) {

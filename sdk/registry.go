@@ -160,7 +160,7 @@ func (p *Plugin) close() {
 func closeOne(c io.Closer) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = errors.Join(err, fmt.Errorf("Close of %T panicked: %v", c, v))
+			err = errors.Join(err, fmt.Errorf("closing %T: panic: %v", c, v))
 		}
 	}()
 	return c.Close()

@@ -38,4 +38,4 @@ func address(u *url.URL) string {
 
 // RegionKey explains to people who come from other clouds that there is no key
 // region.
-const RegionKey = "Azure takes the region from the storage account and the resource group, so there is no key region"
+const RegionKey = "there is no key region, since Azure takes the region from the storage account and the resource group"

@@ -8,7 +8,7 @@ import (
 	"github.com/gobwas/glob"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -46,7 +46,7 @@ func (r *Restore) CheckScope(in sdk.RestoreInput) error {
 		if len(validation.IsDNS1123Label(namespace)) > 0 {
 			return outOfScope(item, fmt.Sprintf("%q is no name of a namespace", namespace))
 		}
-		if len(path.IsValidPathSegmentName(item.GetName())) > 0 {
+		if len(content.IsPathSegmentName(item.GetName())) > 0 {
 			return outOfScope(item, "its name would lead to another object")
 		}
 		if !r.Includes(namespace) {

@@ -29,7 +29,6 @@ var (
 
 	virtualMachines         = schema.GroupVersionResource{Group: kubevirtGroup, Version: "v1", Resource: "virtualmachines"}
 	virtualMachineInstances = virtualMachines.GroupVersion().WithResource("virtualmachineinstances")
-	virtualMachinePools     = schema.GroupVersionResource{Group: poolGroup, Version: "v1beta1", Resource: "virtualmachinepools"}
 	virtualMachineSnapshots = schema.GroupVersionResource{Group: snapshotGroup, Version: "v1beta1", Resource: "virtualmachinesnapshots"}
 	virtualMachineRestores  = virtualMachineSnapshots.GroupVersion().WithResource("virtualmachinerestores")
 	dataVolumes             = schema.GroupVersionResource{Group: cdiGroup, Version: "v1beta1", Resource: "datavolumes"}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
@@ -136,24 +135,9 @@ func (s streams) find(name string) (tag, bool) {
 	return tag{}, false
 }
 
-// names reports whether a stream of that name is among them.
-func (s streams) names(name string) bool {
-	return slices.ContainsFunc(s, func(stream stream) bool { return stream.name == name })
-}
-
 func (s streams) has(name string) bool {
 	_, ok := s.find(name)
 	return ok
-}
-
-// imageOf returns the digest that a tag of the stream stands for, or "".
-func (s stream) imageOf(tag string) string {
-	for _, t := range s.tags {
-		if t.name == tag {
-			return t.image
-		}
-	}
-	return ""
 }
 
 // tagged returns the first tag that stands for an image by itself.

@@ -281,7 +281,7 @@ func (s *faultyStore) ListCommonPrefixes(ctx context.Context, in sdk.ListCommonP
 func (s *faultyStore) DeleteObject(ctx context.Context, in sdk.DeleteObjectInput) (sdk.DeleteObjectResult, error) {
 	switch s.fault {
 	case "deletes no absent objects":
-		if found, err := s.dirStore.ObjectExists(ctx, sdk.ObjectExistsInput{Bucket: in.Bucket, Key: in.Key}); err == nil && !found.Exists {
+		if found, err := s.dirStore.ObjectExists(ctx, sdk.ObjectExistsInput(in)); err == nil && !found.Exists {
 			return sdk.DeleteObjectResult{}, errors.New("there is no such object")
 		}
 	case "deletes nothing":

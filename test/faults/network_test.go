@@ -247,7 +247,7 @@ func TestServerGoesAway(t *testing.T) {
 				}
 				return body.Compare(&cutting{r: object, left: body.Size / 8, cut: line.cut})
 			})
-			if err == nil || !strings.Contains(err.Error(), "_CONNECTION_REFUSED]") {
+			if err == nil || !strings.Contains(err.Error(), "[ENDPOINT_REFUSED]") {
 				t.Errorf("got %v, want the code of a refused connection", err)
 			}
 			if exists, err := s.Exists(t.Context(), "old"); err == nil {

@@ -42,7 +42,7 @@ func TestPolicies(t *testing.T) {
 		if _, err := s.CreateVolume(t.Context(), sdk.CreateVolumeInput{SnapshotID: taken.SnapshotID, VolumeType: "gp3"}); err != nil {
 			return err
 		}
-		_, err = s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput{SnapshotID: taken.SnapshotID})
+		_, err = s.DeleteSnapshot(t.Context(), sdk.DeleteSnapshotInput(taken))
 		return err
 	}
 	if err := works(false, snapshots...); err != nil {

@@ -173,7 +173,7 @@ func TestWrongParameters(t *testing.T) {
 		"key in the open":   {create(func(in *ec2.CreateVolumeInput) { in.KmsKeyId = aws.String("alias/a") }), "InvalidParameterDependency"},
 		"zone elsewhere":    {create(func(in *ec2.CreateVolumeInput) { in.AvailabilityZone = aws.String("us-east-1a") }), "InvalidZone.NotFound"},
 		"unknown type":      {create(func(in *ec2.CreateVolumeInput) { in.VolumeType = "gp9" }), "InvalidParameterValue"},
-		"unknown parameter": {create(func(in *ec2.CreateVolumeInput) { in.OutpostArn = aws.String("x") }), "UnknownParameter"},
+		"unknown parameter": {create(func(in *ec2.CreateVolumeInput) { in.VolumeInitializationRate = aws.Int32(100) }), "UnknownParameter"},
 		"absent snapshot":   {create(func(in *ec2.CreateVolumeInput) { in.SnapshotId = aws.String("snap-0") }), "InvalidSnapshot.NotFound"},
 		"snapshot in use": {func() error {
 			_, err := s.ec2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &inUse})
