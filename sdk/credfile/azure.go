@@ -10,6 +10,9 @@ const (
 // can be used in place of its key.
 type Azure struct {
 	AccountKey Sensitive
+	// SASToken is a shared access signature of the container. AzureFrom leaves it
+	// empty, since only the config of a location names its entry.
+	SASToken Sensitive
 
 	TenantID                  string
 	ClientID                  string
@@ -58,11 +61,17 @@ func (a *Azure) HasWorkloadIdentity() bool {
 	return a.TenantID != "" && a.ClientID != "" && a.FederatedTokenFile != ""
 }
 
+// HasManagedIdentity reports whether there is the client id of a managed identity,
+// and nothing of an application.
+func (a *Azure) HasManagedIdentity() bool {
+	return a.ClientID != "" && a.TenantID == "" && a.ClientSecret == "" && a.ClientCertificate == "" && a.ClientCertificatePath == ""
+}
+
 // Check returns an error unless the credentials open something.
 func (a *Azure) Check() error {
-	if a.AccountKey != "" || a.HasServicePrincipal() || a.HasWorkloadIdentity() {
+	if a.AccountKey != "" || a.SASToken != "" || a.HasManagedIdentity() || a.HasServicePrincipal() || a.HasWorkloadIdentity() {
 		return nil
 	}
 	return incomplete("the Azure credentials have no account key, no service principal (AZURE_TENANT_ID, AZURE_CLIENT_ID " +
-		"and AZURE_CLIENT_SECRET) and no workload identity (AZURE_TENANT_ID, AZURE_CLIENT_ID and " + AzureFederatedTokenFile + ")")
+		"and AZURE_CLIENT_SECRET), no managed identity (AZURE_CLIENT_ID alone) and no workload identity (AZURE_TENANT_ID, AZURE_CLIENT_ID and " + AzureFederatedTokenFile + ")")
 }

@@ -49,7 +49,7 @@ var (
 	UnsupportedProvider = fault.Code{
 		ID:      "IMAGE_PROVIDER_UNSUPPORTED",
 		Meaning: "Images cannot be kept with the provider of a backup storage location.",
-		Fix:     "use a location of provider " + strings.Join(supported, ", ") + "; or " + switchOff,
+		Fix:     "use a location of provider " + strings.Join(supported, " or ") + "; or " + switchOff,
 	}
 	DefaultMissing = fault.Code{
 		ID:      "DEFAULT_SECRET_MISSING",
@@ -175,7 +175,7 @@ func unsupported(l *location.Location) error {
 	return &fault.Error{
 		Code: UnsupportedProvider,
 		What: fmt.Sprintf("images cannot be kept in backup storage location %s: its provider is %q, supported are %s",
-			ref(l), l.Provider, strings.Join(supported, ", ")),
+			ref(l), l.Provider, strings.Join(supported, " and ")),
 	}
 }
 

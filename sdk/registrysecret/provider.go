@@ -23,8 +23,8 @@ type provider struct {
 	fromEnv      func(s *search) (c Credential, from string, ok bool)
 }
 
-// Providers whose buckets can hold images.
-var supported = []string{"aws", "azure", "gcp"}
+// Providers whose buckets can hold images. The credentials of gcp are found as well.
+var supported = []string{"aws", "azure"}
 
 func providerOf(kind string) (provider, bool) {
 	switch kind {
@@ -103,7 +103,22 @@ func azureRegistry(s *search, data map[string][]byte) (Credential, error) {
 	if a.Check() != nil {
 		return Credential{}, s.registryIncomplete(data)
 	}
+	a.CloudName = s.azureCloud()
 	return Credential{Azure: a}, nil
+}
+
+// azureCloud returns AZURE_CLOUD_NAME of the credentials from which the operator has
+// made the registry secret, which itself does not tell the cloud. It is empty for
+// the public cloud and when those credentials cannot be read.
+func (s *search) azureCloud() string {
+	c, from, err := s.readOwn()
+	if err == nil && from == "" {
+		c, _, err = s.secretKey(s.provider.defaultSecret, s.provider.defaultKeys...)
+	}
+	if err != nil {
+		return ""
+	}
+	return c.Azure.CloudName
 }
 
 func azureFile(s *search, content []byte) (Credential, error) {
@@ -112,6 +127,7 @@ func azureFile(s *search, content []byte) (Credential, error) {
 		return Credential{}, err
 	}
 	a := credfile.AzureFrom(entries, s.location.Config["storageAccountKeyEnvVar"])
+	a.SASToken = entries[s.location.Config["storageAccountSASTokenEnvVar"]]
 	s.addWorkloadIdentity(a)
 	return Credential{Azure: a}, a.Check()
 }

@@ -202,6 +202,11 @@ func TestOrderOfSources(t *testing.T) {
 		{"azure entry that the config names", world{provider: "azure", config: map[string]any{"storageAccountKeyEnvVar": "MY"}, secrets: map[string]registrysecret.Secret{
 			"cloud-credentials-azure": data("cloud", "MY=HIDE")}},
 			registrysecret.DefaultSecret, "cloud-credentials-azure", "", ""},
+		{"azure shared access signature that the config names", world{provider: "azure", credential: "mine/k", config: map[string]any{"storageAccountSASTokenEnvVar": "MY"}, secrets: map[string]registrysecret.Secret{
+			"mine": data("k", "MY=HIDE")}},
+			registrysecret.LocationCredential, "secret openshift-adp/mine, key k", "", ""},
+		{"azure managed identity", world{provider: "azure", credential: "mine/k", secrets: map[string]registrysecret.Secret{"mine": data("k", "AZURE_CLIENT_ID=c")}},
+			registrysecret.LocationCredential, "secret openshift-adp/mine, key k", "", ""},
 		{"azure workload identity of OADP", world{provider: "azure", files: map[string]string{"/var/run/secrets/openshift/serviceaccount/token": "HIDE"},
 			secrets: map[string]registrysecret.Secret{"cloud-credentials-azure": data("azurekey", "\nAZURE_TENANT_ID=t\nAZURE_CLIENT_ID=c\n")}},
 			registrysecret.DefaultSecret, "key azurekey", "", ""},
@@ -310,7 +315,7 @@ func TestCauses(t *testing.T) {
 		{"key absent", world{secrets: secret(rs, data("access_key", "HIDE"))}, registrysecret.RegistryIncomplete, []string{"openshift-adp/" + rs, "no key secret_key"}},
 		{"keys empty", world{secrets: secret(rs, data("access_key", "", "secret_key", " \n"))}, registrysecret.RegistryIncomplete, []string{"no value in key access_key, secret_key", "STS"}},
 		{"provider in full", world{provider: "velero.io/aws"}, registrysecret.UnmanagedLocation, []string{rs}},
-		{"other provider", world{provider: "example.io/disk"}, registrysecret.UnsupportedProvider, []string{`"example.io/disk"`, "aws, azure, gcp", "backupImages", "skip-image-copy"}},
+		{"other provider", world{provider: "example.io/disk"}, registrysecret.UnsupportedProvider, []string{`"example.io/disk"`, "supported are aws and azure", "aws or azure", "backupImages", "skip-image-copy"}},
 		{"no credential and no default", world{}, registrysecret.DefaultMissing, []string{"location openshift-adp/b has no spec.credential", "openshift-adp/cloud-credentials", "key cloud"}},
 		{"credential secret missing", world{credential: "mine/k"}, registrysecret.SecretMissing, []string{"openshift-adp/mine", "only namespace openshift-adp"}},
 		{"credential key missing", world{credential: "mine/k", secrets: secret("mine", data("b", "HIDE", "a", "HIDE"))}, registrysecret.KeyMissing, []string{"openshift-adp/mine", "key k", `["a" "b"]`}},
