@@ -114,7 +114,7 @@ func (s *scene) open(config ...string) (*store, error) {
 		}
 	}
 	st := &store{azblob.New(slog.New(slog.NewTextHandler(s.log, nil))), s.bucket}
-	s.t.Cleanup(func() { _ = st.Close() })
+	s.t.Cleanup(st.Close)
 	_, err := st.Init(s.t.Context(), sdk.InitInput{Config: all})
 	return st, err
 }

@@ -192,12 +192,11 @@ func (l *location) container(name string) (*container.Client, error) {
 
 // Close frees what the store holds: connections and the memory of buffers. No
 // call may be running, and none may follow.
-func (s *Store) Close() error {
+func (s *Store) Close() {
 	s.transports.Close()
 	if l := s.current.Load(); l != nil {
 		l.pool.Free()
 	}
-	return nil
 }
 
 // location returns the state of the last Init that succeeded.

@@ -26,6 +26,9 @@ func TestBucket(t *testing.T) {
 		t.Run(fmt.Sprintf("tls %v", secure), func(t *testing.T) {
 			buckettest.Run(t, func(t *testing.T) buckettest.Harness { return harness{newScene(t, secure)} })
 		})
+		t.Run(fmt.Sprintf("azure, tls %v", secure), func(t *testing.T) {
+			buckettest.Run(t, func(t *testing.T) buckettest.Harness { return newAzureScene(t, secure) })
+		})
 	}
 }
 

@@ -362,7 +362,7 @@ func TestUnknownRegion(t *testing.T) {
 // Locations of the other providers are told apart from mistakes.
 func TestOtherProviders(t *testing.T) {
 	s := newScene(t, overHTTP)
-	for provider, secret := range map[string]string{"azure": "AZURE_STORAGE_ACCOUNT_ACCESS_KEY=HIDE", "velero.io/gcp": `{"type":"service_account","client_email":"e","private_key":"HIDE"}`} {
+	for provider, secret := range map[string]string{"gcp": `{"type":"service_account","client_email":"e","private_key":"HIDE"}`, "velero.io/gcp": `{"type":"service_account","client_email":"e","private_key":"HIDE"}`} {
 		s.provider = provider
 		s.only(secret)
 		found, err := s.find()
@@ -374,7 +374,7 @@ func TestOtherProviders(t *testing.T) {
 		if !errors.Is(err, registrysecret.UnsupportedProvider) || !errors.As(err, &f) || f.Fix == "" {
 			t.Fatalf("error: %v", err)
 		}
-		for _, words := range []string{"openshift-adp/default", fmt.Sprintf("%q", provider), "this version", "spec.backupImages", "openshift.io/skip-image-copy=true"} {
+		for _, words := range []string{"openshift-adp/default", fmt.Sprintf("%q", provider), "this version", "provider aws or azure", "spec.backupImages", "openshift.io/skip-image-copy=true"} {
 			if !strings.Contains(err.Error(), words) {
 				t.Errorf("%q is not in: %v", words, err)
 			}

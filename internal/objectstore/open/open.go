@@ -6,6 +6,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -42,7 +45,8 @@ type provider struct {
 // providers has the providers in whose buckets this version keeps something, by
 // [location.Location.ProviderKind]. A new provider is one line.
 var providers = map[string]provider{
-	"aws": {open: openS3, ambient: ambientAWS},
+	"aws":   {open: openS3, ambient: ambientAWS},
+	"azure": {open: openAzure, ambient: ambientAzure, properties: properties{SlashedImageKeys: true}},
 }
 
 // Bucket opens the bucket of a location with the credential that was found for it.
@@ -77,7 +81,8 @@ func providerOf(l *location.Location) (provider, error) {
 		return provider{}, &fault.Error{
 			Code: registrysecret.UnsupportedProvider,
 			What: fmt.Sprintf("this version keeps no images with provider %q, which is that of backup storage location %s/%s", l.Provider, l.Namespace, l.Name),
-			Fix:  "to back up without images, set spec.backupImages of the DPA to false or annotate image streams with openshift.io/skip-image-copy=true",
+			Fix: "use a location of provider " + strings.Join(slices.Sorted(maps.Keys(providers)), " or ") +
+				"; or, to back up without images, set spec.backupImages of the DPA to false or annotate image streams with openshift.io/skip-image-copy=true",
 		}
 	}
 	return p, nil

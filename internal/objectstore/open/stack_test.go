@@ -26,7 +26,7 @@ import (
 
 var servers stack.Stack
 
-func TestMain(m *testing.M) { servers.Main(m, tools.MinIO) }
+func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.Azurite) }
 
 const (
 	namespace = "openshift-adp"
@@ -46,6 +46,7 @@ type scene struct {
 	objectStorage map[string]any
 	credential    string // key of the secret mine, "" for none
 	secrets       map[string]map[string][]byte
+	labels        map[string]any // of the location
 	env           map[string]string
 }
 
@@ -109,7 +110,7 @@ func (s *scene) object() map[string]any {
 	}
 	return map[string]any{
 		"apiVersion": "velero.io/v1", "kind": "BackupStorageLocation",
-		"metadata": map[string]any{"namespace": namespace, "name": name}, "spec": spec,
+		"metadata": map[string]any{"namespace": namespace, "name": name, "labels": s.labels}, "spec": spec,
 	}
 }
 
