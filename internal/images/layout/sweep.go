@@ -208,6 +208,21 @@ func (s *sweep) writer(ctx context.Context, name string, used *use) (string, err
 // readUp reads the manifests and tags of the repository that were not read yet
 // and may matter for the candidates, and reports whether there were any.
 func (s *sweep) readUp(ctx context.Context, v *view, needed, candidates map[digest.Digest]bool) (news bool, reason string, err error) {
+	// What is unknown is collected before the first request, whose answer changes
+	// the maps.
+	var marks, tags []string // keys
+	for d := range candidates {
+		key := markKey(v.name, d)
+		_, known := s.marked[key]
+		if !known && !v.revisions[d].IsZero() && !s.index.marks[d][v.name].IsZero() {
+			marks = append(marks, key)
+		}
+	}
+	for _, key := range v.tagsOf(candidates) {
+		if _, known := s.tags[v.tags[key]]; !known {
+			tags = append(tags, key)
+		}
+	}
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(s.parallel)
@@ -227,12 +242,7 @@ func (s *sweep) readUp(ctx context.Context, v *view, needed, candidates map[dige
 			return context.Cause(groupCtx)
 		})
 	}
-	for d := range candidates {
-		key := markKey(v.name, d)
-		_, known := s.marked[key]
-		if v.revisions[d].IsZero() || s.index.marks[d][v.name].IsZero() || known {
-			continue
-		}
+	for _, key := range marks {
 		group.Go(func() error {
 			content, err := read(groupCtx, s.bucket, key, maxLinkSize)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -244,11 +254,8 @@ func (s *sweep) readUp(ctx context.Context, v *view, needed, candidates map[dige
 			return nil
 		})
 	}
-	for _, key := range v.tagsOf(candidates) {
+	for _, key := range tags {
 		version := v.tags[key]
-		if _, known := s.tags[version]; known {
-			continue
-		}
 		group.Go(func() error {
 			content, err := read(groupCtx, s.bucket, key, maxLinkSize)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
