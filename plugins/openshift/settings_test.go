@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"testing"
@@ -12,21 +13,14 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 )
 
-// The guide has every setting with its default, and every annotation that other
-// programs may look for.
+// The page of settings has every setting with its default, and the guide every
+// annotation that other programs may look for.
 func TestGuide(t *testing.T) {
-	text, err := os.ReadFile("../../docs/openshift.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	guide := string(text)
+	page, guide := document(t, "settings"), document(t, "openshift")
 	for _, key := range settings.Keys {
-		line := "| `" + key.Env + "` | `" + key.Default + "` |"
-		if key.Default == "" {
-			line = "| `" + key.Env + "` | - |"
-		}
-		if !strings.Contains(guide, line) {
-			t.Errorf("the guide has no line %s", line)
+		line := "| `" + key.Env + "` | " + cmp.Or(key.Default, "-") + " |"
+		if !strings.Contains(page, line) {
+			t.Errorf("the page of settings has no line %s", line)
 		}
 	}
 	for _, key := range []string{
@@ -37,6 +31,16 @@ func TestGuide(t *testing.T) {
 			t.Errorf("the guide has no %s", key)
 		}
 	}
+}
+
+// document returns a page of docs/.
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + name + ".md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // The names are part of backups and of the order in which Velero runs actions.
