@@ -41,11 +41,11 @@ type Azurite struct {
 var ErrNoAzurite = errors.New("no Azurite: it takes Node.js and, for the first time, npm and the network")
 
 // Azurite returns the servers that the tests of a package share. The first call
-// starts them. Without Azurite the test is skipped.
+// starts them. Without Azurite the test fails.
 func (s *Stack) Azurite(t testing.TB) *Azurite {
 	t.Helper()
 	if _, err := s.Command(tools.AzuriteBlob); err != nil {
-		t.Skip(ErrNoAzurite)
+		t.Fatalf("%v (install Debian's packages nodejs and npm): %v", ErrNoAzurite, err)
 	}
 	a := s.azurite.get(t, s.StartAzurite)
 	a.plain.attach(t)
