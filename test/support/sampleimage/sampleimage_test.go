@@ -103,7 +103,7 @@ func TestForeignLayersHaveURLs(t *testing.T) {
 func TestSchema1(t *testing.T) {
 	layers := []v1.Layer{must(sampleimage.Layer(1, 10)), must(sampleimage.Layer(2, 10))}
 	image := must(sampleimage.NewSchema1("ns/app", "old", layers...))
-	parsed, err := images.ParseManifest(image.Content, "", image.Digest)
+	parsed, err := images.ParseManifest(image.Content, images.DockerSchema1Signed, image.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
