@@ -20,6 +20,7 @@ const ebsRegion = "eu-central-1"
 // TestAWSSnapshots checks the volume snapshotter with a fake of EC2, once with the
 // keys of a user and once with a role that a token is exchanged for.
 func TestAWSSnapshots(t *testing.T) {
+	t.Parallel()
 	cloud := awsfake.New(ebsRegion)
 	volume := cloud.AddVolume(awsfake.Volume{Zone: ebsRegion + "a", Type: "gp3", Size: 1, IOPS: 3000, Throughput: 125})
 	// The suite asks for more snapshots of a volume than EC2 takes in the time.

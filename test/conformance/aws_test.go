@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { servers.Main(m, tools.MinIO, tools.Azurite, tools.
 // TestAWSStrict checks the object store behind a server that refuses whatever
 // servers other than Amazon's refuse, and that can be broken.
 func TestAWSStrict(t *testing.T) {
+	t.Parallel()
 	minio, path := servers.MinIO(t), build(t, "velero-plugin-for-aws", "./plugins/aws")
 	for _, c := range []struct {
 		name   string

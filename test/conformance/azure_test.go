@@ -24,9 +24,11 @@ const azurePlugin = "velero-plugin-for-microsoft-azure"
 // TestAzure checks the object store with Azurite, over plain HTTP with the account's
 // key and over TLS with tokens.
 func TestAzure(t *testing.T) {
+	t.Parallel()
 	a, path := servers.Azurite(t), build(t, azurePlugin, "./plugins/azure")
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls %v", secure), func(t *testing.T) {
+			t.Parallel()
 			server := newBreakable(t, a, secure)
 			config := azureConfig(t, a, server.address)
 			client := http.DefaultClient
@@ -128,6 +130,7 @@ func azureManagerConfig(t *testing.T, cloud *azurefake.Cloud, group string) map[
 // TestAzureSnapshots checks the volume snapshotter with a fake of Azure Resource
 // Manager, with two applications.
 func TestAzureSnapshots(t *testing.T) {
+	t.Parallel()
 	cloud := azurefake.New()
 	disk := cloud.AddDisk("nodes", "pvc-1", azurefake.Disk{})
 	config := azureManagerConfig(t, cloud, "nodes")

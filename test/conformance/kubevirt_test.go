@@ -10,6 +10,7 @@ import (
 // TestKubeVirt checks the item actions with a cluster without KubeVirt behind
 // them.
 func TestKubeVirt(t *testing.T) {
+	t.Parallel()
 	plugintest.Run(t, plugintest.Plugin{
 		Path:  build(t, "kubevirt-velero-plugin", "./plugins/kubevirt"),
 		Env:   append(environment(t), "KUBECONFIG="+servers.ControlPlane(t).Kubeconfig, "OADP_PLUGIN_CLIENT_TIMEOUT=5s"),

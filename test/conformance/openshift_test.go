@@ -10,6 +10,7 @@ import (
 // TestOpenShift checks the item actions with a plain Kubernetes cluster behind
 // them.
 func TestOpenShift(t *testing.T) {
+	t.Parallel()
 	plugintest.Run(t, plugintest.Plugin{
 		Path:  build(t, "velero-plugins", "./plugins/openshift"),
 		Env:   append(environment(t), "KUBECONFIG="+servers.ControlPlane(t).Kubeconfig, "OADP_PLUGIN_CLIENT_TIMEOUT=5s"),
