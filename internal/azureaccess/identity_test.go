@@ -22,6 +22,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
@@ -42,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, Cloud: azurefake.New()}
 	w.app = w.AddApp(azurefake.App{Secret: "s3cret"})
 	var ca []byte
-	w.login, ca = azurefake.ServeTLS(t, w.Login())
+	w.login, ca = fakecloud.ServeTLS(t, w.Login())
 	transport, err := endpoint.NewTransport(endpoint.Trust{CACert: string(ca)})
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func TestIdentities(t *testing.T) {
 	system, user := w.AddApp(azurefake.App{}), w.AddApp(azurefake.App{})
 	w.Trust("the pod's token", federated.ClientID)
 	tokenFile, certFile := file(t, "the pod's token\n"), file(t, text)
-	identity := azurefake.Serve(t, w.ManagedIdentity("header", system.ClientID))
+	identity := fakecloud.Serve(t, w.ManagedIdentity("header", system.ClientID))
 	fill := strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID, "{CERTIFIED}", certified.ClientID, "{FEDERATED}", federated.ClientID,
 		"{USER}", user.ClientID, "{INLINE}", strings.ReplaceAll(text, "\n", `\n`), "{CERTFILE}", certFile, "{TOKENFILE}", tokenFile)
 	for name, c := range map[string]struct {
@@ -166,7 +167,7 @@ func TestIdentities(t *testing.T) {
 // secret.
 func TestUselessIdentities(t *testing.T) {
 	w := newWorld(t)
-	empty := azurefake.Serve(t, w.ManagedIdentity("header", ""))
+	empty := fakecloud.Serve(t, w.ManagedIdentity("header", ""))
 	fill := strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID)
 	for name, c := range map[string]struct {
 		file string
@@ -301,7 +302,7 @@ func TestClouds(t *testing.T) {
 // when it refuses.
 func TestAttempts(t *testing.T) {
 	w := newWorld(t)
-	manager, _ := azurefake.ServeTLS(t, w.ResourceManager())
+	manager, _ := fakecloud.ServeTLS(t, w.ResourceManager())
 	access := azureaccess.Access{
 		Authority: w.login, Manager: manager, ManagerAudience: "https://management.azure.com", DisableInstanceDiscovery: true,
 		CredentialsFile: file(t, fmt.Sprintf("AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret", w.Tenant, w.app.ClientID)),

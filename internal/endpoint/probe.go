@@ -71,3 +71,25 @@ func (p Probe) Connect(ctx context.Context, u *url.URL) (found string, err error
 	return fmt.Sprintf("%s answers, certificate of %q issued by %q valid until %s, %s", u.Host, certificate.Subject,
 		certificate.Issuer, certificate.NotAfter.Format(time.DateOnly), verified), nil
 }
+
+// Target finds the URL that requests go to, and how it is reached, for the first
+// steps of a check.
+type Target func(context.Context) (Probe, *url.URL, error)
+
+// Resolve looks up the host, as Probe.Resolve does.
+func (find Target) Resolve(ctx context.Context) (found string, err error) {
+	p, u, err := find(ctx)
+	if err != nil {
+		return "", err
+	}
+	return p.Resolve(ctx, u)
+}
+
+// Connect connects to the host, as Probe.Connect does.
+func (find Target) Connect(ctx context.Context) (found string, err error) {
+	p, u, err := find(ctx)
+	if err != nil {
+		return "", err
+	}
+	return p.Connect(ctx, u)
+}

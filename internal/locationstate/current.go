@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Fingerprint identifies a configuration with all that was read for it: files,
@@ -89,4 +91,13 @@ func (c *Current[T]) Exclusively(do func()) {
 	c.init.Lock()
 	defer c.init.Unlock()
 	do()
+}
+
+// Need returns the state. Before the first Init that succeeded it returns an error
+// with the code, which says who was called, "the store" for example.
+func (c *Current[T]) Need(who string, notReady fault.Code) (*T, error) {
+	if value := c.Load(); value != nil {
+		return value, nil
+	}
+	return nil, &fault.Error{Code: notReady, What: who + " was used before its configuration"}
 }

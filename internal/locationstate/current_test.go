@@ -2,7 +2,10 @@ package locationstate
 
 import (
 	"errors"
+	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // The state is replaced when something has changed, and stays after an error.
@@ -63,5 +66,18 @@ func TestFingerprint(t *testing.T) {
 	}
 	if FingerprintOf(map[string]string{"a": "b", "c": "d"}) != FingerprintOf(map[string]string{"c": "d", "a": "b"}) {
 		t.Error("the order of keys counts")
+	}
+}
+
+// A call before the first Init gets an error that says so.
+func TestNeed(t *testing.T) {
+	code := fault.Code{ID: "TEST_NOT_INITIALIZED", Fix: "look in the log"}
+	var c Current[string]
+	if _, err := c.Need("the store", code); !errors.Is(err, code) || !strings.Contains(err.Error(), "the store was used before its configuration") {
+		t.Error(err)
+	}
+	c.Store(new("state"))
+	if value, err := c.Need("the store", code); err != nil || *value != "state" {
+		t.Error(value, err)
 	}
 }

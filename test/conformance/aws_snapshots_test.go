@@ -12,6 +12,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
@@ -54,7 +55,7 @@ func TestAWSSnapshots(t *testing.T) {
 // ebsEnvironment is that of a container, with the services of the fake in place of
 // those of AWS.
 func ebsEnvironment(t *testing.T, cloud *awsfake.Cloud) []string {
-	return append(environment(t), "AWS_ENDPOINT_URL_EC2="+awsfake.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+awsfake.Serve(t, cloud.STS()))
+	return append(environment(t), "AWS_ENDPOINT_URL_EC2="+fakecloud.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+fakecloud.Serve(t, cloud.STS()))
 }
 
 // ebsConfig is the spec.config of a location of volume snapshots.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/plugintest"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -78,7 +79,7 @@ func newBreakable(t *testing.T, a *stack.Azurite, secure bool) *breakable {
 		proxy.ServeHTTP(w, r)
 	})
 	if secure {
-		b.address, b.ca = azurefake.ServeTLS(t, handler)
+		b.address, b.ca = fakecloud.ServeTLS(t, handler)
 	} else {
 		server := httptest.NewServer(handler)
 		t.Cleanup(server.Close)
@@ -117,8 +118,8 @@ func azureTokenConfig(t *testing.T, cloud *azurefake.Cloud, a *stack.Azurite, se
 func azureManagerConfig(t *testing.T, cloud *azurefake.Cloud, group string) map[string]string {
 	t.Helper()
 	app := cloud.AddApp(azurefake.App{Secret: "s3cret"})
-	login, ca := azurefake.ServeTLS(t, cloud.Login())
-	manager, _ := azurefake.ServeTLS(t, cloud.ResourceManager())
+	login, ca := fakecloud.ServeTLS(t, cloud.Login())
+	manager, _ := fakecloud.ServeTLS(t, cloud.ResourceManager())
 	return map[string]string{
 		"caCert": string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
 		"resourceManagerAudience": "https://management.azure.com", "disableInstanceDiscovery": "true",

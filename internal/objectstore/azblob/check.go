@@ -32,8 +32,8 @@ func (s *Store) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Check, er
 	return []sdk.Check{
 		{Name: "identity", Run: c.whoAmI},
 		{Name: "account", Run: c.findAccount},
-		{Name: "DNS", Run: c.dns},
-		{Name: "TLS", Run: c.tls},
+		{Name: "DNS", Run: endpoint.Target(c.target).Resolve},
+		{Name: "TLS", Run: endpoint.Target(c.target).Connect},
 		{Name: "container", Run: c.list},
 		{Name: "permissions", Run: c.permissions},
 	}, nil
@@ -76,25 +76,10 @@ func (c *checker) findAccount(ctx context.Context) (string, error) {
 	return found.endpoint + ", from " + found.found, nil
 }
 
-func (c *checker) probe() (endpoint.Probe, *url.URL, error) {
+// target returns the URL that requests go to.
+func (c *checker) target(context.Context) (endpoint.Probe, *url.URL, error) {
 	u, err := url.Parse(c.location.account.endpoint)
 	return endpoint.Probe{Trust: c.settings.trust, Settings: azureaccess.Settings}, u, err
-}
-
-func (c *checker) dns(ctx context.Context) (string, error) {
-	probe, u, err := c.probe()
-	if err != nil {
-		return "", err
-	}
-	return probe.Resolve(ctx, u)
-}
-
-func (c *checker) tls(ctx context.Context) (string, error) {
-	probe, u, err := c.probe()
-	if err != nil {
-		return "", err
-	}
-	return probe.Connect(ctx, u)
 }
 
 func (c *checker) list(ctx context.Context) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // account is a scene whose storage account belongs to a subscription, with an
@@ -36,8 +37,8 @@ func newAccount(t *testing.T) *account {
 	a.AddAccount(group, azurefake.Account{Name: a.azurite.Account, Endpoint: a.endpoint, Keys: []azurefake.Key{
 		{Name: "read", Value: "bm9uZQ==", Permissions: "Read"}, {Name: "key1", Value: a.azurite.Key, Permissions: "Full"},
 	}})
-	login, ca := azurefake.ServeTLS(t, a.Login())
-	manager, _ := azurefake.ServeTLS(t, a.ResourceManager())
+	login, ca := fakecloud.ServeTLS(t, a.Login())
+	manager, _ := fakecloud.ServeTLS(t, a.ResourceManager())
 	delete(a.config, "storageAccountKeyEnvVar")
 	delete(a.config, "storageAccountURI")
 	for key, value := range map[string]string{

@@ -2,24 +2,19 @@ package azblob
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/azureaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/internal/locationstate"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/answer"
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Store is an [sdk.ObjectStore] in a container of Blob storage.
@@ -28,11 +23,9 @@ type Store struct {
 	given  *azureaccess.Given // in place of the configuration's credentials, nil for none
 	memory int                // bytes of all buffers, 0 for what the configuration says
 
-	current atomic.Pointer[location]
+	current locationstate.Current[location]
 
 	transports endpoint.Transports
-
-	init sync.Mutex // held by Init
 }
 
 var (
@@ -68,10 +61,9 @@ func (s *Store) ConfigKeys() config.Keys { return configKeys() }
 
 // location is the state that one configuration leads to. It does not change.
 type location struct {
-	fingerprint [sha256.Size]byte
-	log         *slog.Logger
-	account     *account
-	transport   *http.Client
+	log       *slog.Logger
+	account   *account
+	transport *http.Client
 
 	pool        *transfer.Pool
 	concurrency int
@@ -84,32 +76,29 @@ type location struct {
 // checked first. With the configuration and the credentials that it had before it
 // returns at once.
 func (s *Store) initialize(ctx context.Context, configuration map[string]string) error {
-	s.init.Lock()
-	defer s.init.Unlock()
-	p, err := s.prepare(ctx, configuration)
-	if err != nil {
-		return err
-	}
-	previous := s.current.Load()
-	if previous != nil && previous.fingerprint == p.fingerprint {
-		return nil
-	}
-	for _, warning := range p.settings.warnings {
-		s.log.Warn(warning)
-	}
-	found, err := p.find(ctx)
-	if err != nil {
-		return err
-	}
-	s.log.Info("Blob storage is used", "endpoint", found.endpoint, "endpointFrom", found.found, "credential", found.how)
-	s.current.Store(s.build(p, found, previous))
-	return nil
+	var p *prepared
+	return s.current.Update(func() (fingerprint locationstate.Fingerprint, err error) {
+		if p, err = s.prepare(ctx, configuration); err != nil {
+			return fingerprint, err
+		}
+		return p.fingerprint, nil
+	}, func(previous *location) (*location, error) {
+		for _, warning := range p.settings.warnings {
+			s.log.Warn(warning)
+		}
+		found, err := p.find(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.log.Info("Blob storage is used", "endpoint", found.endpoint, "endpointFrom", found.found, "credential", found.how)
+		return s.build(p, found, previous), nil
+	})
 }
 
 // prepared is a configuration with the credentials that belong to it.
 type prepared struct {
 	finder
-	fingerprint [sha256.Size]byte
+	fingerprint locationstate.Fingerprint
 }
 
 // prepare checks a configuration and reads its files.
@@ -138,19 +127,14 @@ func (s *Store) prepare(ctx context.Context, configuration map[string]string) (*
 	if set.sasEntry != "" {
 		set.warn("links for downloads contain the shared access signature of the whole container, since nothing else can be signed with it: prefer an account key or useAAD")
 	}
-	p := &prepared{finder: finder{&set, identity, transport.Client()}}
-	sum := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(configuration)) {
-		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
-	}
-	fmt.Fprintf(sum, "%x %x\n", sha256.Sum256(bundle), identity.Content)
-	sum.Sum(p.fingerprint[:0])
-	return p, nil
+	return &prepared{
+		finder:      finder{&set, identity, transport.Client()},
+		fingerprint: locationstate.FingerprintOf(configuration, bundle, identity.Content[:]),
+	}, nil
 }
 
 func (s *Store) build(p *prepared, found *account, previous *location) *location {
 	l := &location{
-		fingerprint: p.fingerprint,
 		log:         s.log,
 		account:     found,
 		transport:   p.transport,
@@ -200,12 +184,7 @@ func (s *Store) Close() {
 }
 
 // location returns the state of the last Init that succeeded.
-func (s *Store) location() (*location, error) {
-	if l := s.current.Load(); l != nil {
-		return l, nil
-	}
-	return nil, &fault.Error{Code: CodeNotReady, What: "the store was used before its configuration"}
-}
+func (s *Store) location() (*location, error) { return s.current.Need("the store", CodeNotReady) }
 
 // Init implements sdk.ObjectStore.
 func (s *Store) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {

@@ -29,6 +29,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/location"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/support/independent"
 )
@@ -157,8 +158,8 @@ func newAzureAccount(t *testing.T) *azureAccount {
 	a.AddAccount("storage", azurefake.Account{
 		Name: a.azurite.Account, Endpoint: a.endpoint, Keys: []azurefake.Key{{Name: "key1", Value: a.azurite.Key, Permissions: "Full"}},
 	})
-	login, ca := azurefake.ServeTLS(t, a.Login())
-	manager, _ := azurefake.ServeTLS(t, a.ResourceManager())
+	login, ca := fakecloud.ServeTLS(t, a.Login())
+	manager, _ := fakecloud.ServeTLS(t, a.ResourceManager())
 	a.secrets["trust"]["ca.crt"] = slices.Concat(a.azurite.CAPEM, ca)
 	for key, value := range map[string]string{
 		"activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
@@ -190,7 +191,7 @@ func TestCredentialsOfAzure(t *testing.T) {
 		"{KEY}", a.azurite.Key, "{SAS}", a.signature(), "{TOKEN}", a.token, "{POD}", a.podApp.ClientID, "{TENANT}", a.Tenant, "{CLIENT}", a.app.ClientID,
 		"{APP}", fmt.Sprintf("AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n", a.Tenant, a.app.ClientID),
 		"{GROUP}", fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_RESOURCE_GROUP=storage\n", a.Subscription),
-		"{IDENTITY}", azurefake.Serve(t, a.ManagedIdentity("header", a.podApp.ClientID)),
+		"{IDENTITY}", fakecloud.Serve(t, a.ManagedIdentity("header", a.podApp.ClientID)),
 	)
 	const key = "AZURE_STORAGE_ACCOUNT_ACCESS_KEY={KEY}\n"
 	principal := map[string]string{"tenant_id_key": "{TENANT}", "client_id_key": "{CLIENT}", "client_secret_key": "s3cret"}

@@ -22,6 +22,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
@@ -55,13 +56,13 @@ func newAccount(t *testing.T) *account {
 	a.Trust("first", subject)
 	a.token = file(t, "token", "first")
 	t.Setenv(credpolicy.TokenFilesVariable, a.token)
-	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, a.STS()))
+	t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, a.STS()))
 	target, err := url.Parse(a.minio.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := awsfake.Keys{AccessKeyID: a.minio.AccessKey, SecretAccessKey: a.minio.SecretKey}
-	a.config["s3Url"], a.config["region"] = awsfake.Serve(t, a.S3(target, keys, stack.Region)), accountRegion
+	a.config["s3Url"], a.config["region"] = fakecloud.Serve(t, a.S3(target, keys, stack.Region)), accountRegion
 	delete(a.secrets, "oadp-default-aws-registry-secret")
 	return a
 }
@@ -145,8 +146,8 @@ func TestCredentials(t *testing.T) {
 				a.config["profile"] = c.profile
 			}
 			services := strings.NewReplacer(
-				"POD", awsfake.Serve(t, a.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return "first" }))+"/v1/credentials",
-				"MACHINE", awsfake.Serve(t, a.Machine(awsfake.Role{Name: "node"})))
+				"POD", fakecloud.Serve(t, a.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return "first" }))+"/v1/credentials",
+				"MACHINE", fakecloud.Serve(t, a.Machine(awsfake.Role{Name: "node"})))
 			for variable, value := range c.env {
 				t.Setenv(variable, services.Replace(a.fill(value)))
 			}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -55,14 +56,14 @@ func newAccount(t *testing.T) *account {
 	a.AddRole(reader)
 	a.AddRole(awsfake.Role{Name: "writer", Principals: []string{"arn:aws:sts::" + awsfake.Account + ":assumed-role/reader/" + session}})
 	a.AddRole(awsfake.Role{Name: "backup", Principals: []string{a.users["base"].ARN}, ExternalID: "the-id"})
-	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, a.STS()))
+	t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, a.STS()))
 	target, err := url.Parse(a.endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := awsfake.Keys{AccessKeyID: a.minio.AccessKey, SecretAccessKey: a.minio.SecretKey}
 	delete(a.config, "credentialsFile")
-	a.config["s3Url"], a.config["region"] = awsfake.Serve(t, a.S3(target, keys, stack.Region)), accountRegion
+	a.config["s3Url"], a.config["region"] = fakecloud.Serve(t, a.S3(target, keys, stack.Region)), accountRegion
 	return a
 }
 
@@ -135,7 +136,7 @@ func webToken(subject, audience string, expires time.Time) string {
 func (a *account) singleSignOn() {
 	const token = "portal-token"
 	keys := a.users["x"]
-	portal := awsfake.Serve(a.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	portal := fakecloud.Serve(a.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/federation/credentials" || r.Header.Get("X-Amz-Sso_bearer_token") != token {
 			http.Error(w, "{}", http.StatusUnauthorized)
 			return

@@ -28,8 +28,8 @@ func (s *Store) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Check, er
 	}
 	c := &checker{store: s, prepared: p}
 	return []sdk.Check{
-		{Name: "DNS", Run: c.dns},
-		{Name: "TLS", Run: c.tls},
+		{Name: "DNS", Run: endpoint.Target(c.reach).Resolve},
+		{Name: "TLS", Run: endpoint.Target(c.reach).Connect},
 		{Name: "credentials", Run: c.credentials},
 		{Name: "account", Run: c.account},
 		{Name: "region", Run: c.region},
@@ -68,24 +68,9 @@ func (c *checker) target(ctx context.Context) (*url.URL, error) {
 	return url.Parse(signed.URL)
 }
 
-func (c *checker) probe() endpoint.Probe {
-	return endpoint.Probe{Trust: c.settings.trust, Settings: c.settings.names()}
-}
-
-func (c *checker) dns(ctx context.Context) (string, error) {
+func (c *checker) reach(ctx context.Context) (endpoint.Probe, *url.URL, error) {
 	u, err := c.target(ctx)
-	if err != nil {
-		return "", err
-	}
-	return c.probe().Resolve(ctx, u)
-}
-
-func (c *checker) tls(ctx context.Context) (string, error) {
-	u, err := c.target(ctx)
-	if err != nil {
-		return "", err
-	}
-	return c.probe().Connect(ctx, u)
+	return endpoint.Probe{Trust: c.settings.trust, Settings: c.settings.names()}, u, err
 }
 
 // credentials requests credentials and names their source. A role's are requested

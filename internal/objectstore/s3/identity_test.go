@@ -19,6 +19,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/s3"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // bare empties the environment of everything that could give credentials.
@@ -113,8 +114,8 @@ func TestIdentities(t *testing.T) {
 			a.singleSignOn()
 			tokenPath := tokenFile(t, token)
 			services := strings.NewReplacer("CONTENT", token,
-				"POD", awsfake.Serve(t, a.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token }))+"/v1/credentials",
-				"MACHINE", awsfake.Serve(t, a.Machine(awsfake.Role{Name: "node"})))
+				"POD", fakecloud.Serve(t, a.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token }))+"/v1/credentials",
+				"MACHINE", fakecloud.Serve(t, a.Machine(awsfake.Role{Name: "node"})))
 			for variable, value := range c.env {
 				t.Setenv(variable, services.Replace(a.fill(value, tokenPath)))
 			}
@@ -165,7 +166,7 @@ func TestChecksAccount(t *testing.T) {
 	s := newScene(t, overHTTP)
 	for _, sts := range []bool{false, true} {
 		if sts {
-			t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, awsfake.New(accountRegion).STS()))
+			t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, awsfake.New(accountRegion).STS()))
 		}
 		found, step, err := runChecks(t, s.config)
 		if err != nil || !strings.HasPrefix(found["account"], "unknown: ") {
@@ -319,7 +320,7 @@ func TestTokenRegion(t *testing.T) {
 			there := awsfake.New(c.want) // it takes signatures for its region only
 			user := there.AddUser("base")
 			role := there.AddRole(awsfake.Role{Name: "backup", Principals: []string{user.ARN}})
-			t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, there.STS()))
+			t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, there.STS()))
 			if c.env != "" {
 				t.Setenv("AWS_REGION", c.env)
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/transfer"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Store is an [sdk.ObjectStore] in an S3 bucket.
@@ -284,12 +283,7 @@ func (s *Store) Close() {
 }
 
 // location returns the state of the last Init that succeeded.
-func (s *Store) location() (*location, error) {
-	if l := s.current.Load(); l != nil {
-		return l, nil
-	}
-	return nil, &fault.Error{Code: CodeNotReady, What: "the store was used before its configuration"}
-}
+func (s *Store) location() (*location, error) { return s.current.Need("the store", CodeNotReady) }
 
 // PutObject implements sdk.ObjectStore.
 func (s *Store) PutObject(ctx context.Context, in sdk.PutObjectInput) (sdk.PutObjectResult, error) {

@@ -24,10 +24,10 @@ func (s *Snapshotter) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Che
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{p}
+	c := &checker{p.compute}
 	return []sdk.Check{
-		{Name: "DNS", Run: c.dns},
-		{Name: "TLS", Run: c.tls},
+		{Name: "DNS", Run: endpoint.Target(c.target).Resolve},
+		{Name: "TLS", Run: endpoint.Target(c.target).Connect},
 		{Name: "identity", Run: c.whoAmI},
 		{Name: "permissions", Run: c.permissions},
 	}, nil
@@ -36,25 +36,10 @@ func (s *Snapshotter) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Che
 // checker runs the steps of one check, in order.
 type checker struct{ *compute }
 
-func (c *checker) probe() (endpoint.Probe, *url.URL, error) {
+// target returns the URL that requests go to.
+func (c *checker) target(context.Context) (endpoint.Probe, *url.URL, error) {
 	u, err := url.Parse(c.manager.Endpoint())
 	return endpoint.Probe{Trust: c.trust, Settings: azureaccess.Settings}, u, err
-}
-
-func (c *checker) dns(ctx context.Context) (string, error) {
-	probe, u, err := c.probe()
-	if err != nil {
-		return "", err
-	}
-	return probe.Resolve(ctx, u)
-}
-
-func (c *checker) tls(ctx context.Context) (string, error) {
-	probe, u, err := c.probe()
-	if err != nil {
-		return "", err
-	}
-	return probe.Connect(ctx, u)
 }
 
 func (c *checker) whoAmI(ctx context.Context) (string, error) {
@@ -79,8 +64,8 @@ func (c *checker) permissions(ctx context.Context) (string, error) {
 		return "", err
 	}
 	name := "oadp-check-" + uuid.NewString()
-	disk, snapshot := at.id(disks, name), to.id(snapshots, name)
-	empty := &resource{Properties: properties{CreationData: creationData{CreateOption: "Copy", SourceResourceID: at.id(disks, name+"-absent")}}}
+	disk, snapshot := at.id(diskType, name), to.id(snapshotType, name)
+	empty := &resource{Properties: properties{CreationData: creationData{CreateOption: "Copy", SourceResourceID: at.id(diskType, name+"-absent")}}}
 	var problems []error
 	for _, try := range []struct {
 		method, id string

@@ -13,13 +13,13 @@ import (
 )
 
 // volumeInfo returns a disk's type, and its IOPS where the type has some of its own.
-func (c *compute) volumeInfo(ctx context.Context, name string) (sdk.VolumeInfoResult, error) {
+func (c *compute) VolumeInfo(ctx context.Context, name string) (sdk.VolumeInfoResult, error) {
 	what := "error getting disk " + name
 	at, err := c.diskPlace(name)
 	if err != nil {
 		return sdk.VolumeInfoResult{}, explain(what, err)
 	}
-	id := at.id(disks, name)
+	id := at.id(diskType, name)
 	disk, err := c.get(ctx, id)
 	if err != nil {
 		return sdk.VolumeInfoResult{}, explain(what, diskFault(err))
@@ -36,7 +36,7 @@ func (c *compute) volumeInfo(ctx context.Context, name string) (sdk.VolumeInfoRe
 }
 
 // createDisk makes a disk of a snapshot and returns its name.
-func (c *compute) createDisk(ctx context.Context, in sdk.CreateVolumeInput) (string, error) {
+func (c *compute) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (string, error) {
 	what := "error creating a disk of snapshot " + in.SnapshotID
 	from, err := parseSnapshotID(in.SnapshotID)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *compute) createDisk(ctx context.Context, in sdk.CreateVolumeInput) (str
 		return "", explain(what, err)
 	}
 	name := "restore-" + uuid.NewString()
-	if err := c.create(ctx, to.id(disks, name), disk); err != nil {
+	if err := c.create(ctx, to.id(diskType, name), disk); err != nil {
 		return "", explain(what, tenantFault(err, from, to))
 	}
 	return name, nil

@@ -55,12 +55,12 @@ func (v *volumes) nameIn(handle string) string {
 }
 
 // setVolumeID makes a PersistentVolume use another disk.
-func (c *compute) setVolumeID(pv *unstructured.Unstructured, name string) error {
+func (c *compute) SetVolumeID(pv *unstructured.Unstructured, name string) error {
 	at, err := c.disksPlace()
 	if err != nil {
 		return explain("error setting the disk of persistent volume "+pv.GetName(), err)
 	}
-	id := at.id(disks, name)
+	id := at.id(diskType, name)
 	if source := object(pv, "spec", "csi"); source != nil {
 		if driver := text(source, "driver"); driver != csiDriver {
 			return unsupported("error setting", pv, "unable to handle CSI driver: "+driver)

@@ -76,8 +76,8 @@ type place struct{ subscription, group string }
 
 // The kinds of resources.
 const (
-	disks     = "disks"
-	snapshots = "snapshots"
+	diskType     = "disks"
+	snapshotType = "snapshots"
 )
 
 // id returns the id of a resource in a place.

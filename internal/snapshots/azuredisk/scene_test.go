@@ -2,7 +2,6 @@ package azuredisk
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,13 +10,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 const group = "nodes"
@@ -38,8 +37,8 @@ func newScene(t *testing.T, config ...string) *scene {
 	bare(t)
 	cloud := azurefake.New()
 	app := cloud.AddApp(azurefake.App{Secret: "s3cret"})
-	login, ca := azurefake.ServeTLS(t, cloud.Login())
-	manager, _ := azurefake.ServeTLS(t, cloud.ResourceManager())
+	login, ca := fakecloud.ServeTLS(t, cloud.Login())
+	manager, _ := fakecloud.ServeTLS(t, cloud.ResourceManager())
 	s := &scene{Cloud: cloud, t: t, log: &logged{}}
 	s.config = map[string]string{
 		"caCert": string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
@@ -51,7 +50,7 @@ func newScene(t *testing.T, config ...string) *scene {
 		s.config[config[i]] = config[i+1]
 	}
 	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
-	s.clock = cloudClock{cloud}
+	s.clock = cloud
 	t.Cleanup(s.transports.Close)
 	s.mustInit(s.config)
 	return s
@@ -76,14 +75,6 @@ func bare(t *testing.T) {
 			}
 		}
 	}
-}
-
-// cloudClock is the cloud's time: to sleep is to let it pass.
-type cloudClock struct{ *azurefake.Cloud }
-
-func (c cloudClock) Sleep(ctx context.Context, d time.Duration) error {
-	c.Advance(d)
-	return ctx.Err()
 }
 
 func file(t *testing.T, content string) string {

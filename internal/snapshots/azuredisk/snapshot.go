@@ -24,15 +24,15 @@ func snapshotName(disk string) string {
 }
 
 // createSnapshot makes a snapshot of a disk and returns its id.
-func (c *compute) createSnapshot(ctx context.Context, name string, velero map[string]string) (string, error) {
+func (c *compute) CreateSnapshot(ctx context.Context, name string, velero map[string]string) (string, error) {
 	what := "error creating a snapshot of disk " + name
 	at, err := c.diskPlace(name)
 	if err != nil {
 		return "", explain(what, err)
 	}
-	disk := c.volumes.take(at.id(disks, name), c.clock.Now())
+	disk := c.volumes.take(at.id(diskType, name), c.clock.Now())
 	if disk == nil {
-		if disk, err = c.get(ctx, at.id(disks, name)); err != nil {
+		if disk, err = c.get(ctx, at.id(diskType, name)); err != nil {
 			return "", explain(what, diskFault(err))
 		}
 	}
@@ -40,11 +40,11 @@ func (c *compute) createSnapshot(ctx context.Context, name string, velero map[st
 	if err != nil {
 		return "", explain(what, err)
 	}
-	snapshot, err := c.snapshotOf(disk, at.id(disks, name), velero)
+	snapshot, err := c.snapshotOf(disk, at.id(diskType, name), velero)
 	if err != nil {
 		return "", explain(what, err)
 	}
-	id := to.id(snapshots, snapshotName(name))
+	id := to.id(snapshotType, snapshotName(name))
 	if err := c.create(ctx, id, snapshot); err != nil {
 		return "", explain(what, tenantFault(err, at, to))
 	}
@@ -94,7 +94,7 @@ func (c *compute) encryption(source *encryption) *encryption {
 }
 
 // deleteSnapshot removes a snapshot. An absent one is success.
-func (c *compute) deleteSnapshot(ctx context.Context, id string) error {
+func (c *compute) DeleteSnapshot(ctx context.Context, id string) error {
 	what := "error deleting snapshot " + id
 	if _, err := parseSnapshotID(id); err != nil {
 		return explain(what, err)

@@ -2,32 +2,26 @@ package azuredisk
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/azureaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/internal/locationstate"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
-	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Snapshotter is an [sdk.VolumeSnapshotter] for managed disks.
 type Snapshotter struct {
+	snapshots.Delegate[compute, *compute]
+
 	log        *slog.Logger
-	clock      clock
+	clock      snapshots.Clock
 	transports endpoint.Transports
 	volumes    volumes
-
-	init    sync.Mutex // held by Init
-	current atomic.Pointer[compute]
 }
 
 var (
@@ -38,7 +32,7 @@ var (
 
 // New returns a snapshotter that has no configuration yet.
 func New(log *slog.Logger) *Snapshotter {
-	return &Snapshotter{log: log, clock: machineClock{}}
+	return &Snapshotter{Delegate: snapshots.Delegate[compute, *compute]{NotReady: CodeNotReady}, log: log, clock: snapshots.MachineClock{}}
 }
 
 // ConfigKeys implements sdk.Configured.
@@ -48,12 +42,11 @@ func (s *Snapshotter) ConfigKeys() config.Keys { return configKeys() }
 // what it has warned of.
 type compute struct {
 	settings
-	identity    azureaccess.Identity
-	manager     *azureaccess.Manager
-	fingerprint [sha256.Size]byte
-	log         *slog.Logger
-	clock       clock
-	volumes     *volumes
+	identity azureaccess.Identity
+	manager  *azureaccess.Manager
+	log      *slog.Logger
+	clock    snapshots.Clock
+	volumes  *volumes
 
 	groupWarning sync.Once
 }
@@ -61,25 +54,30 @@ type compute struct {
 // Init implements sdk.VolumeSnapshotter. It makes no request. With the
 // configuration and the credentials that it had before it returns at once.
 func (s *Snapshotter) Init(ctx context.Context, in sdk.InitInput) (sdk.InitResult, error) {
-	s.init.Lock()
-	defer s.init.Unlock()
-	p, err := s.prepare(ctx, in.Config)
-	if err != nil {
-		return sdk.InitResult{}, err
-	}
-	if previous := s.current.Load(); previous != nil && previous.fingerprint == p.fingerprint {
-		return sdk.InitResult{}, nil
-	}
-	for _, warning := range p.identity.Warnings {
-		s.log.Warn(warning)
-	}
-	s.log.Info("Azure Resource Manager is used", "endpoint", p.manager.Endpoint(), "identity", p.manager.Token().String())
-	s.current.Store(p)
-	return sdk.InitResult{}, nil
+	var p *prepared
+	err := s.Current.Update(func() (fingerprint locationstate.Fingerprint, err error) {
+		if p, err = s.prepare(ctx, in.Config); err != nil {
+			return fingerprint, err
+		}
+		return p.fingerprint, nil
+	}, func(*compute) (*compute, error) {
+		for _, warning := range p.compute.identity.Warnings {
+			s.log.Warn(warning)
+		}
+		s.log.Info("Azure Resource Manager is used", "endpoint", p.compute.manager.Endpoint(), "identity", p.compute.manager.Token().String())
+		return p.compute, nil
+	})
+	return sdk.InitResult{}, err
+}
+
+// prepared is what a configuration and its files lead to.
+type prepared struct {
+	compute     *compute
+	fingerprint locationstate.Fingerprint
 }
 
 // prepare checks a configuration, reads its files and builds the client.
-func (s *Snapshotter) prepare(ctx context.Context, configuration map[string]string) (*compute, error) {
+func (s *Snapshotter) prepare(ctx context.Context, configuration map[string]string) (*prepared, error) {
 	set, err := parseSettings(configuration)
 	if err != nil {
 		return nil, err
@@ -100,65 +98,14 @@ func (s *Snapshotter) prepare(ctx context.Context, configuration map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	c := &compute{settings: set, identity: identity, manager: manager, log: s.log, clock: s.clock, volumes: &s.volumes}
-	sum := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(configuration)) {
-		fmt.Fprintf(sum, "%q=%q\n", name, configuration[name])
-	}
+	read := [][]byte{bundle, identity.Content[:]}
 	for _, key := range configKeys() {
-		fmt.Fprintf(sum, "%q=%q\n", key.Env, os.Getenv(key.Env))
+		read = append(read, []byte(os.Getenv(key.Env)))
 	}
-	fmt.Fprintf(sum, "%x %x\n", sha256.Sum256(bundle), identity.Content)
-	sum.Sum(c.fingerprint[:0])
-	return c, nil
-}
-
-// compute returns the state of the last Init that succeeded.
-func (s *Snapshotter) compute() (*compute, error) {
-	if c := s.current.Load(); c != nil {
-		return c, nil
-	}
-	return nil, &fault.Error{Code: CodeNotReady, What: "the snapshotter was used before its configuration"}
-}
-
-// VolumeInfo implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) VolumeInfo(ctx context.Context, in sdk.VolumeInfoInput) (sdk.VolumeInfoResult, error) {
-	c, err := s.compute()
-	if err != nil {
-		return sdk.VolumeInfoResult{}, err
-	}
-	return c.volumeInfo(ctx, in.VolumeID)
-}
-
-// CreateSnapshot implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) CreateSnapshot(ctx context.Context, in sdk.CreateSnapshotInput) (sdk.CreateSnapshotResult, error) {
-	c, err := s.compute()
-	if err != nil {
-		return sdk.CreateSnapshotResult{}, err
-	}
-	id, err := c.createSnapshot(ctx, in.VolumeID, in.Tags)
-	return sdk.CreateSnapshotResult{SnapshotID: id}, err
-}
-
-// DeleteSnapshot implements sdk.VolumeSnapshotter. Velero calls it without an id
-// for a snapshot that could not be created.
-func (s *Snapshotter) DeleteSnapshot(ctx context.Context, in sdk.DeleteSnapshotInput) (sdk.DeleteSnapshotResult, error) {
-	c, err := s.compute()
-	if err != nil || in.SnapshotID == "" {
-		return sdk.DeleteSnapshotResult{}, err
-	}
-	return sdk.DeleteSnapshotResult{}, c.deleteSnapshot(ctx, in.SnapshotID)
-}
-
-// CreateVolume implements sdk.VolumeSnapshotter. It waits for the snapshot to be
-// complete, and for the disk to be there.
-func (s *Snapshotter) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (sdk.CreateVolumeResult, error) {
-	c, err := s.compute()
-	if err != nil {
-		return sdk.CreateVolumeResult{}, err
-	}
-	name, err := c.createDisk(ctx, in)
-	return sdk.CreateVolumeResult{VolumeID: name}, err
+	return &prepared{
+		compute:     &compute{settings: set, identity: identity, manager: manager, log: s.log, clock: s.clock, volumes: &s.volumes},
+		fingerprint: locationstate.FingerprintOf(configuration, read...),
+	}, nil
 }
 
 // VolumeID implements sdk.VolumeSnapshotter.
@@ -166,25 +113,3 @@ func (s *Snapshotter) VolumeID(_ context.Context, in sdk.VolumeIDInput) (sdk.Vol
 	name, err := s.volumes.idOf(in.PersistentVolume, s.log)
 	return sdk.VolumeIDResult{VolumeID: name}, err
 }
-
-// SetVolumeID implements sdk.VolumeSnapshotter.
-func (s *Snapshotter) SetVolumeID(_ context.Context, in sdk.SetVolumeIDInput) (sdk.SetVolumeIDResult, error) {
-	c, err := s.compute()
-	if err != nil {
-		return sdk.SetVolumeIDResult{}, err
-	}
-	return sdk.SetVolumeIDResult{}, c.setVolumeID(in.PersistentVolume, in.VolumeID)
-}
-
-// clock is the time, which tests do not want to wait for.
-type clock interface {
-	Now() time.Time
-	// Sleep returns early, with the cause, when ctx ends.
-	Sleep(ctx context.Context, d time.Duration) error
-}
-
-type machineClock struct{}
-
-func (machineClock) Now() time.Time { return time.Now() }
-
-func (machineClock) Sleep(ctx context.Context, d time.Duration) error { return endpoint.Sleep(ctx, d) }

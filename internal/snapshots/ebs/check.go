@@ -30,8 +30,8 @@ func (s *Snapshotter) Checks(ctx context.Context, in sdk.ChecksInput) ([]sdk.Che
 	}
 	c := &checker{ebs: s.build(p, cfg)}
 	return []sdk.Check{
-		{Name: "DNS", Run: c.dns},
-		{Name: "TLS", Run: c.tls},
+		{Name: "DNS", Run: endpoint.Target(c.target).Resolve},
+		{Name: "TLS", Run: endpoint.Target(c.target).Connect},
 		{Name: "credentials", Run: func(ctx context.Context) (string, error) { return p.identity.Retrieve(ctx, cfg) }},
 		{Name: "account", Run: func(ctx context.Context) (string, error) { return awsaccess.Account(ctx, cfg) }},
 		{Name: "region", Run: c.describe},
@@ -47,36 +47,19 @@ type checker struct {
 }
 
 // target returns the URL that requests go to.
-func (c *checker) target(ctx context.Context) (*url.URL, error) {
+func (c *checker) target(ctx context.Context) (endpoint.Probe, *url.URL, error) {
+	probe := endpoint.Probe{Trust: c.trust, Settings: names}
 	options := c.client.Options()
-	endpoint, err := options.EndpointResolverV2.ResolveEndpoint(ctx, ec2.EndpointParameters{
+	found, err := options.EndpointResolverV2.ResolveEndpoint(ctx, ec2.EndpointParameters{
 		Region:       &c.region,
 		Endpoint:     options.BaseEndpoint,
 		UseDualStack: aws.Bool(options.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
 		UseFIPS:      aws.Bool(options.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("error finding the address of EC2 in region %q: %w", c.region, err)
+		return probe, nil, fmt.Errorf("error finding the address of EC2 in region %q: %w", c.region, err)
 	}
-	return &endpoint.URI, nil
-}
-
-func (c *checker) probe() endpoint.Probe { return endpoint.Probe{Trust: c.trust, Settings: names} }
-
-func (c *checker) dns(ctx context.Context) (string, error) {
-	u, err := c.target(ctx)
-	if err != nil {
-		return "", err
-	}
-	return c.probe().Resolve(ctx, u)
-}
-
-func (c *checker) tls(ctx context.Context) (string, error) {
-	u, err := c.target(ctx)
-	if err != nil {
-		return "", err
-	}
-	return c.probe().Connect(ctx, u)
+	return probe, &found.URI, nil
 }
 
 // describe lists some volumes and snapshots, for the step "permissions" to try on.

@@ -15,6 +15,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/awsaccess"
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // signer takes a snapshot and returns whose session it was.
@@ -62,8 +63,8 @@ func TestIdentities(t *testing.T) {
 			fill := strings.NewReplacer(
 				"KEYS", "aws_access_key_id = "+s.keys.AccessKeyID+"\naws_secret_access_key = "+s.keys.SecretAccessKey+"\n",
 				"KEYID", s.keys.AccessKeyID, "SECRET", s.keys.SecretAccessKey, "ROLE", role, "CHAINED", chained, "TOKEN", token, "EMPTY", file(t, "[default]\n"),
-				"PODURL", awsfake.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return "the token" }))+"/v1/credentials",
-				"MACHINEURL", awsfake.Serve(t, s.Machine(awsfake.Role{Name: "node"})),
+				"PODURL", fakecloud.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return "the token" }))+"/v1/credentials",
+				"MACHINEURL", fakecloud.Serve(t, s.Machine(awsfake.Role{Name: "node"})),
 			)
 			for variable, value := range c.env {
 				if value = fill.Replace(value); variable != "AWS_SECRET_ACCESS_KEY" || value != "x" {

@@ -56,7 +56,7 @@ func idIn(s string) string {
 
 // setVolumeID makes a PersistentVolume use another volume, in the zone that the
 // one of the backup is mapped to.
-func (s *settings) setVolumeID(pv *unstructured.Unstructured, id string) error {
+func (s *settings) SetVolumeID(pv *unstructured.Unstructured, id string) error {
 	if source := object(pv, "spec", "csi"); source != nil {
 		driver := text(source, "driver")
 		if !slices.Contains(csiDrivers, driver) {

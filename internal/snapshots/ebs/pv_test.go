@@ -109,7 +109,7 @@ func TestSetVolumeID(t *testing.T) {
 		},
 	} {
 		pv, s := decode(t, c.in), settings{zones: c.zones}
-		err := s.setVolumeID(pv, "vol-new")
+		err := s.SetVolumeID(pv, "vol-new")
 		if !strings.HasPrefix(c.want, "{") {
 			if !errors.Is(err, CodePersistentVolume) || !strings.Contains(err.Error(), c.want) || encode(t, pv) != c.in {
 				t.Errorf("%s: %v", name, err)
@@ -155,7 +155,7 @@ func FuzzPersistentVolume(f *testing.F) {
 		}
 		before, beforeErr := volumeID(pv, slog.New(slog.DiscardHandler))
 		s := settings{zones: map[string]string{"a": "b"}}
-		if s.setVolumeID(pv, "vol-new") != nil {
+		if s.SetVolumeID(pv, "vol-new") != nil {
 			return
 		}
 		after, err := volumeID(pv, slog.New(slog.DiscardHandler))

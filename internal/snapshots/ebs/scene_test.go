@@ -2,20 +2,19 @@ package ebs
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 const region = "eu-central-1"
@@ -38,26 +37,18 @@ func newScene(t *testing.T, config ...string) *scene {
 	cloud := awsfake.New(region)
 	s := &scene{Cloud: cloud, t: t, keys: cloud.AddUser("velero"), log: &logged{}}
 	s.config = map[string]string{
-		"region": region, "ec2Url": awsfake.Serve(t, cloud.EC2()), "credentialsFile": credentialsFile(t, s.keys),
+		"region": region, "ec2Url": fakecloud.Serve(t, cloud.EC2()), "credentialsFile": credentialsFile(t, s.keys),
 	}
-	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, cloud.STS()))
+	t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, cloud.STS()))
 	for i := 0; i < len(config); i += 2 {
 		s.config[config[i]] = config[i+1]
 	}
 	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
-	s.clock = cloudClock{cloud}
+	s.clock = cloud
 	if _, err := s.Init(t.Context(), sdk.InitInput{Config: s.config}); err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// cloudClock is the cloud's time: to sleep is to let it pass.
-type cloudClock struct{ *awsfake.Cloud }
-
-func (c cloudClock) Sleep(ctx context.Context, d time.Duration) error {
-	c.Advance(d)
-	return ctx.Err()
 }
 
 func credentialsFile(t *testing.T, k awsfake.Keys) string {

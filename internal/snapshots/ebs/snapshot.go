@@ -24,7 +24,7 @@ const (
 )
 
 // createSnapshot begins a snapshot of a volume and returns its id.
-func (e *ebs) createSnapshot(ctx context.Context, volumeID string, velero map[string]string) (string, error) {
+func (e *ebs) CreateSnapshot(ctx context.Context, volumeID string, velero map[string]string) (string, error) {
 	what := "error creating a snapshot of volume " + volumeID
 	volume, err := e.volume(ctx, volumeID)
 	if err != nil {
@@ -111,7 +111,7 @@ func contains(tags, some map[string]string) bool {
 }
 
 // deleteSnapshot removes a snapshot. An absent one is success.
-func (e *ebs) deleteSnapshot(ctx context.Context, id string) error {
+func (e *ebs) DeleteSnapshot(ctx context.Context, id string) error {
 	_, err := e.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
 	if answered(err, "InvalidSnapshot.NotFound") {
 		return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/internal/snapshots"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
@@ -429,7 +430,7 @@ func TestNotInitialized(t *testing.T) {
 // Who gives up does not wait on.
 func TestCancelled(t *testing.T) {
 	s := newScene(t)
-	s.clock = machineClock{}
+	s.clock = snapshots.MachineClock{}
 	s.mustInit("snapshotReadyTimeout", "1h")
 	s.SetSnapshotTime(24 * time.Hour)
 	snapshot := s.mustSnapshot(s.AddVolume(awsfake.Volume{Zone: region + "a", Size: 1}))

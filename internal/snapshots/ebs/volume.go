@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
@@ -29,15 +30,16 @@ func (e *ebs) volume(ctx context.Context, id string) (types.Volume, error) {
 
 // volumeInfo returns a volume's type, and its IOPS where the type has some of its
 // own.
-func (e *ebs) volumeInfo(ctx context.Context, id string) (volumeType string, iops int64, err error) {
+func (e *ebs) VolumeInfo(ctx context.Context, id string) (sdk.VolumeInfoResult, error) {
 	v, err := e.volume(ctx, id)
 	if err != nil {
-		return "", 0, explain("error getting volume "+id, err)
+		return sdk.VolumeInfoResult{}, explain("error getting volume "+id, err)
 	}
+	result := sdk.VolumeInfoResult{VolumeType: string(v.VolumeType)}
 	if hasIOPS(v.VolumeType) {
-		iops = int64(aws.ToInt32(v.Iops))
+		result.IOPS = int64(aws.ToInt32(v.Iops))
 	}
-	return string(v.VolumeType), iops, nil
+	return result, nil
 }
 
 // hasIOPS reports whether a volume of the type is created with IOPS.
@@ -45,14 +47,14 @@ func hasIOPS(t types.VolumeType) bool {
 	return t == types.VolumeTypeIo1 || t == types.VolumeTypeIo2 || t == types.VolumeTypeGp3
 }
 
-// createVolume makes a volume of a snapshot and returns its id.
-func (e *ebs) createVolume(ctx context.Context, snapshotID, volumeType, zone string, iops int64) (string, error) {
-	what := "error creating a volume of snapshot " + snapshotID
-	snapshot, err := e.awaitSnapshot(ctx, snapshotID)
+// CreateVolume makes a volume of a snapshot and returns its id.
+func (e *ebs) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (string, error) {
+	what := "error creating a volume of snapshot " + in.SnapshotID
+	snapshot, err := e.awaitSnapshot(ctx, in.SnapshotID)
 	if err != nil {
 		return "", explain(what, err)
 	}
-	input, err := e.volumeInput(snapshot, types.VolumeType(volumeType), zone, iops)
+	input, err := e.volumeInput(snapshot, types.VolumeType(in.VolumeType), in.Zone, in.IOPS)
 	if err != nil {
 		return "", explain(what, err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 )
 
@@ -94,7 +95,7 @@ func inCloud(ctx context.Context, t *testing.T, velero *stack.Velero, cloud *aws
 	t.Helper()
 	before := velero.Env
 	velero.Env = append(before[:len(before):len(before)],
-		"AWS_ENDPOINT_URL_EC2="+awsfake.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+awsfake.Serve(t, cloud.STS()),
+		"AWS_ENDPOINT_URL_EC2="+fakecloud.Serve(t, cloud.EC2()), "AWS_ENDPOINT_URL_STS="+fakecloud.Serve(t, cloud.STS()),
 		credpolicy.TokenFilesVariable+"="+token)
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
@@ -123,7 +124,7 @@ func cloudLocation(t *testing.T, cloud *awsfake.Cloud, store *stack.MinIO, token
 		t.Fatal(err)
 	}
 	bucket := store.NewBucket(t)
-	s3 := awsfake.Serve(t, cloud.S3(target, awsfake.Keys{AccessKeyID: store.AccessKey, SecretAccessKey: store.SecretKey}, stack.Region))
+	s3 := fakecloud.Serve(t, cloud.S3(target, awsfake.Keys{AccessKeyID: store.AccessKey, SecretAccessKey: store.SecretKey}, stack.Region))
 	return stack.Location{
 		Name: "cloud", Provider: "aws", Bucket: bucket, Prefix: "cluster-1",
 		Config:     map[string]string{"region": cloudRegion, "s3Url": s3, "s3ForcePathStyle": "true", "enableSharedConfig": "true", "profile": "default"},

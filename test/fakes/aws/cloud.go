@@ -6,7 +6,7 @@
 //	cloud := awsfake.New("eu-central-1")
 //	keys := cloud.AddUser("velero")
 //	volume := cloud.AddVolume(awsfake.Volume{Zone: "eu-central-1a", Size: 10})
-//	endpoint := awsfake.Serve(t, cloud.EC2())
+//	endpoint := fakecloud.Serve(t, cloud.EC2())
 //
 // Time is that of the machine and what a test adds with Advance, so that nobody
 // waits for a snapshot to complete or a session to end.
@@ -14,15 +14,12 @@ package awsfake
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Account is the account that everything belongs to.
@@ -31,90 +28,20 @@ const Account = "123456789012"
 // Cloud is an account with its identities, volumes and snapshots in one region.
 // It is safe for concurrent use.
 type Cloud struct {
-	// Inject makes a fault happen to calls of EC2 and STS.
-	inject.Faults[Call]
+	// Base holds time, permissions and calls; its Inject makes faults of EC2 and STS.
+	fakecloud.Base[Call]
 
 	region string
 
 	mu       sync.Mutex
-	ahead    time.Duration
 	serial   int
 	identity identities
-	policy   []string        // actions that are allowed, with * at the end for any; nil for all
-	denied   map[string]bool // actions of IAM
 	storage  storage
-	calls    []Call
 }
 
 // New returns an account without anything in it.
 func New(region string) *Cloud {
-	return &Cloud{region: region, denied: map[string]bool{}, identity: newIdentities(), storage: newStorage()}
-}
-
-// Serve serves a handler, such as the one of Cloud.EC2, until the test ends, and
-// returns its URL.
-func Serve(t testing.TB, h http.Handler) string {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-	return server.URL
-}
-
-// Now returns the time in the cloud.
-func (c *Cloud) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now()
-}
-
-func (c *Cloud) now() time.Time { return time.Now().Add(c.ahead) }
-
-// Advance lets time pass.
-func (c *Cloud) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead += d
-}
-
-// Limit allows everybody the actions of a policy and no others. A * at the end of
-// an action stands for any text.
-func (c *Cloud) Limit(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.policy = actions
-}
-
-// Deny takes a permission, such as ec2:CreateSnapshot or kms:CreateGrant, from
-// everybody.
-func (c *Cloud) Deny(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, action := range actions {
-		c.denied[action] = true
-	}
-}
-
-// Allow gives permissions back.
-func (c *Cloud) Allow(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, action := range actions {
-		delete(c.denied, action)
-	}
-}
-
-// allows reports whether an action is allowed.
-func (c *Cloud) allows(action string) bool {
-	if c.denied[action] {
-		return false
-	}
-	return c.policy == nil || slices.ContainsFunc(c.policy, func(pattern string) bool {
-		prefix, open := strings.CutSuffix(pattern, "*")
-		return pattern == action || open && strings.HasPrefix(action, prefix)
-	})
+	return &Cloud{region: region, identity: newIdentities(), storage: newStorage()}
 }
 
 // nextID returns an identifier as EC2 gives them.
@@ -133,26 +60,12 @@ type Call struct {
 	Time      time.Time         // in the cloud
 }
 
-// Calls returns the requests of an action, in order; all of them when action is
-// empty.
-func (c *Cloud) Calls(action string) []Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var calls []Call
-	for _, call := range c.calls {
-		if action == "" || call.Action == action {
-			calls = append(calls, call)
-		}
-	}
-	return calls
-}
+// ActionName implements fakecloud.Call.
+func (call Call) ActionName() string { return call.Action }
 
-// record keeps a call, and returns it with its time.
-func (c *Cloud) record(call Call) Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call.Time = c.now()
-	c.calls = append(c.calls, call)
+// At implements fakecloud.Call.
+func (call Call) At(now time.Time) Call {
+	call.Time = now
 	return call
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 const (
@@ -20,15 +22,15 @@ func (c *Cloud) EC2() http.Handler {
 
 // action is one of EC2's. It reads its parameters, looks at f.problem, looks up
 // what they name, and does nothing before c.permit.
-type action func(k Keys, f *form) (any, *Refusal)
+type action func(k Keys, f *form) (any, *fakecloud.Refusal)
 
-func (c *Cloud) ec2(r *http.Request, f *form) (any, *Refusal) {
+func (c *Cloud) ec2(r *http.Request, f *form) (any, *fakecloud.Refusal) {
 	keys, refusal := c.authenticate(r, "ec2")
 	if refusal != nil {
 		return nil, inWordsOfEC2(refusal)
 	}
 	if f.version != ec2Version {
-		return nil, refuse(http.StatusBadRequest, "NoSuchVersion", "The requested version (%s) of service AmazonEC2 does not exist", f.version)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "NoSuchVersion", "The requested version (%s) of service AmazonEC2 does not exist", f.version)
 	}
 	do, ok := map[string]action{
 		"DescribeVolumes":   c.describeVolumes,
@@ -38,33 +40,33 @@ func (c *Cloud) ec2(r *http.Request, f *form) (any, *Refusal) {
 		"DeleteSnapshot":    c.deleteSnapshot,
 	}[f.action]
 	if !ok {
-		return nil, refuse(http.StatusBadRequest, "InvalidAction", "The action %s is not valid for this web service.", f.action)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidAction", "The action %s is not valid for this web service.", f.action)
 	}
 	return do(keys, f)
 }
 
 // inWordsOfEC2 gives a refused signature the codes that EC2 has for it.
-func inWordsOfEC2(r *Refusal) *Refusal {
+func inWordsOfEC2(r *fakecloud.Refusal) *fakecloud.Refusal {
 	const failed = "AWS was not able to validate the provided access credentials"
 	switch {
 	case r.Code == "ExpiredToken":
-		return refuse(http.StatusBadRequest, "RequestExpired", "Request has expired.")
+		return fakecloud.Refuse(http.StatusBadRequest, "RequestExpired", "Request has expired.")
 	case r.Code == "InvalidClientTokenId", r.Code == "SignatureDoesNotMatch" && !strings.Contains(r.Message, "scoped"):
-		return refuse(http.StatusUnauthorized, "AuthFailure", failed)
+		return fakecloud.Refuse(http.StatusUnauthorized, "AuthFailure", failed)
 	}
 	return r
 }
 
 // permit ends the checks of an action: of the permissions that it needs on a
 // resource, and whether it was only asked for these.
-func (c *Cloud) permit(k Keys, f *form, resource string, permissions ...string) *Refusal {
+func (c *Cloud) permit(k Keys, f *form, resource string, permissions ...string) *fakecloud.Refusal {
 	for _, permission := range permissions {
 		if refusal := c.authorize(k, permission, "arn:aws:ec2:"+c.region+":"+Account+":"+resource); refusal != nil {
 			return refusal
 		}
 	}
 	if f.dry {
-		return refuse(http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+		return fakecloud.Refuse(http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 	}
 	return nil
 }
@@ -90,7 +92,7 @@ func tagItems(tags map[string]string) []tagItem {
 
 // matches applies the filters of a Describe action. fields are those that can be
 // filtered by, besides tags.
-func matches(filters map[string][]string, fields, tags map[string]string) (bool, *Refusal) {
+func matches(filters map[string][]string, fields, tags map[string]string) (bool, *fakecloud.Refusal) {
 	for name, values := range filters {
 		var got []string
 		key, byTag := strings.CutPrefix(name, "tag:")
@@ -107,7 +109,7 @@ func matches(filters map[string][]string, fields, tags map[string]string) (bool,
 		case known:
 			got = []string{field}
 		default:
-			return false, refuse(http.StatusBadRequest, "InvalidParameterValue", "The filter '%s' is invalid", name)
+			return false, fakecloud.Refuse(http.StatusBadRequest, "InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
 		if !slices.ContainsFunc(got, func(v string) bool { return slices.Contains(values, v) }) {
 			return false, nil

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
@@ -40,7 +41,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	c := awsfake.New(region)
-	s := &scene{Cloud: c, t: t, url: awsfake.Serve(t, c.EC2()), keys: c.AddUser("velero")}
+	s := &scene{Cloud: c, t: t, url: fakecloud.Serve(t, c.EC2()), keys: c.AddUser("velero")}
 	s.ec2 = s.client(static(s.keys))
 	return s
 }
@@ -352,7 +353,7 @@ func (s *scene) whoami(provider aws.CredentialsProvider) (string, error) {
 	if _, err := s.client(provider).DescribeVolumes(s.t.Context(), &ec2.DescribeVolumesInput{}); err != nil {
 		return "", err
 	}
-	url := awsfake.Serve(s.t, s.STS())
+	url := fakecloud.Serve(s.t, s.STS())
 	out, err := sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = &url }).GetCallerIdentity(s.t.Context(), &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return "", err
@@ -374,7 +375,7 @@ func file(t *testing.T, content string) string {
 
 func TestRoles(t *testing.T) {
 	s := newScene(t)
-	url := awsfake.Serve(t, s.STS())
+	url := fakecloud.Serve(t, s.STS())
 	client := func(provider aws.CredentialsProvider) *sts.Client {
 		return sts.NewFromConfig(aws.Config{Region: region, Credentials: provider, RetryMaxAttempts: 1}, func(o *sts.Options) { o.BaseEndpoint = &url })
 	}
@@ -422,7 +423,7 @@ func TestRoles(t *testing.T) {
 // A session ends, and is renewed with what the token file holds then.
 func TestSessionsEnd(t *testing.T) {
 	s := newScene(t)
-	url := awsfake.Serve(t, s.STS())
+	url := fakecloud.Serve(t, s.STS())
 	s.Trust("first", "velero")
 	role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: 15 * time.Minute})
 	token := file(t, "first")
@@ -455,7 +456,7 @@ func TestSessionsEnd(t *testing.T) {
 
 func TestMachine(t *testing.T) {
 	s := newScene(t)
-	url := awsfake.Serve(t, s.Machine(awsfake.Role{Name: "node"}))
+	url := fakecloud.Serve(t, s.Machine(awsfake.Role{Name: "node"}))
 	client := imds.New(imds.Options{Endpoint: url})
 	arn, err := s.whoami(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client }))
 	if err != nil || arn != "arn:aws:sts::123456789012:assumed-role/node/i-0123456789abcdef0" {
@@ -474,7 +475,7 @@ func TestMachine(t *testing.T) {
 func TestPodIdentity(t *testing.T) {
 	s := newScene(t)
 	token := "pod token"
-	url := awsfake.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token })) + "/v1/credentials"
+	url := fakecloud.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token })) + "/v1/credentials"
 	path := file(t, token)
 	provider := endpointcreds.New(url, func(o *endpointcreds.Options) {
 		o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
@@ -519,7 +520,7 @@ func TestEnvironment(t *testing.T) {
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_CA_BUNDLE"} {
 		t.Setenv(name, "")
 	}
-	t.Setenv("AWS_ENDPOINT_URL_STS", awsfake.Serve(t, s.STS()))
+	t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, s.STS()))
 	t.Setenv("AWS_ROLE_ARN", s.AddRole(awsfake.Role{Name: "irsa", Subject: "velero"}))
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "irsa token"))
 	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))

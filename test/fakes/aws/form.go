@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // form reads the parameters of a request and notes which it has read: a
@@ -17,7 +19,7 @@ type form struct {
 
 	values map[string]string
 	read   map[string]bool
-	wrong  *Refusal // the first that is wrong
+	wrong  *fakecloud.Refusal // the first that is wrong
 }
 
 func newForm(values url.Values) *form {
@@ -34,12 +36,12 @@ func newForm(values url.Values) *form {
 
 func (f *form) fail(code, format string, args ...any) {
 	if f.wrong == nil {
-		f.wrong = refuse(http.StatusBadRequest, code, format, args...)
+		f.wrong = fakecloud.Refuse(http.StatusBadRequest, code, format, args...)
 	}
 }
 
 // problem returns what is wrong with the parameters, after all were read.
-func (f *form) problem() *Refusal {
+func (f *form) problem() *fakecloud.Refusal {
 	for _, name := range slices.Sorted(maps.Keys(f.values)) {
 		if !f.read[name] {
 			f.fail("UnknownParameter", "The parameter %s is not recognized", name)

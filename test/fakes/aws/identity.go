@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Keys are what a principal signs with.
@@ -84,7 +86,7 @@ func (c *Cloud) issue(prefix, arn, name string, duration time.Duration) Keys {
 	k := Keys{AccessKeyID: id, SecretAccessKey: "secret+of/" + id, ARN: arn}
 	if duration > 0 {
 		k.SessionToken = "session//of+" + id + "=="
-		k.Expires = c.now().Add(duration).UTC().Truncate(time.Second)
+		k.Expires = c.Now().Add(duration).UTC().Truncate(time.Second)
 	}
 	c.identity.keys[id] = k
 	return k
@@ -103,59 +105,59 @@ func (r Role) mayAssume(arn, externalID string) bool {
 
 // Authenticate verifies the signature and the session of a request to a service,
 // such as s3, and returns whose it is. The body stays readable.
-func (c *Cloud) Authenticate(r *http.Request, service string) (Keys, *Refusal) {
+func (c *Cloud) Authenticate(r *http.Request, service string) (Keys, *fakecloud.Refusal) {
 	if _, err := readBody(r); err != nil { // before others have to wait
-		return Keys{}, refuse(http.StatusBadRequest, "IncompleteBody", "%v", err)
+		return Keys{}, fakecloud.Refuse(http.StatusBadRequest, "IncompleteBody", "%v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.authenticate(r, service)
 }
 
-func (c *Cloud) authenticate(r *http.Request, service string) (Keys, *Refusal) {
+func (c *Cloud) authenticate(r *http.Request, service string) (Keys, *fakecloud.Refusal) {
 	s, token, refusal := signatureOf(r)
 	if refusal != nil {
 		return Keys{}, refusal
 	}
 	if s.service != service {
-		return Keys{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", service)
+		return Keys{}, fakecloud.Refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", service)
 	}
 	if s.region != c.region {
-		return Keys{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region, not '%s'.", s.region)
+		return Keys{}, fakecloud.Refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to a valid region, not '%s'.", s.region)
 	}
 	keys, known := c.identity.keys[s.accessKey]
 	if !known || keys.SessionToken != token {
-		return Keys{}, refuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
+		return Keys{}, fakecloud.Refuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
 	body, err := readBody(r)
 	if err != nil {
-		return Keys{}, refuse(http.StatusBadRequest, "IncompleteBody", "%v", err)
+		return Keys{}, fakecloud.Refuse(http.StatusBadRequest, "IncompleteBody", "%v", err)
 	}
 	hash := digest(body)
 	if given := r.Header.Get("X-Amz-Content-Sha256"); given == "UNSIGNED-PAYLOAD" {
 		hash = given
 	} else if given != "" && given != hash {
-		return Keys{}, refuse(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
+		return Keys{}, fakecloud.Refuse(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
 	}
 	value, refusal := s.compute(r, keys.SecretAccessKey, hash)
 	if refusal != nil {
 		return Keys{}, refusal
 	}
 	if !hmac.Equal([]byte(value), []byte(s.value)) {
-		return Keys{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
+		return Keys{}, fakecloud.Refuse(http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
 	}
-	if !keys.Expires.IsZero() && c.now().After(keys.Expires) {
-		return Keys{}, refuse(http.StatusBadRequest, "ExpiredToken", "The security token included in the request is expired")
+	if !keys.Expires.IsZero() && c.Now().After(keys.Expires) {
+		return Keys{}, fakecloud.Refuse(http.StatusBadRequest, "ExpiredToken", "The security token included in the request is expired")
 	}
 	return keys, nil
 }
 
 // authorize checks that an action is allowed.
-func (c *Cloud) authorize(k Keys, action, resource string) *Refusal {
-	if c.allows(action) {
+func (c *Cloud) authorize(k Keys, action, resource string) *fakecloud.Refusal {
+	if c.Allows(action) {
 		return nil
 	}
-	return refuse(http.StatusForbidden, "UnauthorizedOperation",
+	return fakecloud.Refuse(http.StatusForbidden, "UnauthorizedOperation",
 		"You are not authorized to perform this operation. User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action. Encoded authorization failure message: Zm9yIHRoZSBhdXRob3JpdGllcyBvbmx5",
 		k.ARN, action, resource, action)
 }

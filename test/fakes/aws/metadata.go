@@ -46,7 +46,7 @@ func (c *Cloud) Machine(role Role) http.Handler {
 		writeJSON(w, http.StatusOK, map[string]string{"accountId": Account, "region": c.region, "availabilityZone": c.region + "a", "instanceId": "i-0123456789abcdef0"})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.record(Call{Service: "imds", Action: r.Method + " " + r.URL.Path})
+		c.Record(Call{Service: "imds", Action: r.Method + " " + r.URL.Path})
 		if r.Header.Get("X-Forwarded-For") != "" {
 			http.Error(w, "Forbidden", http.StatusForbidden)
 			return
@@ -61,7 +61,7 @@ func (c *Cloud) PodIdentity(role Role, token func() string) http.Handler {
 	c.AddRole(role)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/credentials", func(w http.ResponseWriter, r *http.Request) {
-		c.record(Call{Service: "pod-identity", Action: r.Method + " " + r.URL.Path})
+		c.Record(Call{Service: "pod-identity", Action: r.Method + " " + r.URL.Path})
 		if got := r.Header.Get("Authorization"); got == "" || got != token() {
 			writeJSON(w, http.StatusUnauthorized, map[string]string{"code": "InvalidTokenException", "message": "Service account token cannot be empty or is not valid"})
 			return

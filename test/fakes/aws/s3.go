@@ -35,7 +35,7 @@ func (c *Cloud) S3(target *url.URL, keys Keys, region string) http.Handler {
 	}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, refusal := c.Authenticate(r, "s3")
-		c.record(Call{Service: "s3", Action: r.Method, AccessKey: caller.AccessKeyID, ARN: caller.ARN})
+		c.Record(Call{Service: "s3", Action: r.Method, AccessKey: caller.AccessKeyID, ARN: caller.ARN})
 		if refusal != nil {
 			writeS3Error(w, refusal)
 			return

@@ -5,14 +5,16 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // protocol is what the services that take a form and return XML differ in.
 type protocol struct {
 	service    string
 	namespace  string
-	answer     func(*http.Request, *form) (any, *Refusal)
-	writeError func(http.ResponseWriter, *Refusal)
+	answer     func(*http.Request, *form) (any, *fakecloud.Refusal)
+	writeError func(http.ResponseWriter, *fakecloud.Refusal)
 }
 
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, p protocol) {
@@ -23,7 +25,7 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	values, err := url.ParseQuery(string(body))
 	if err != nil || kind != "application/x-www-form-urlencoded" || r.Method != http.MethodPost || r.URL.Path != "/" {
-		p.writeError(w, refuse(http.StatusBadRequest, "MalformedQueryString", "the request is not a form that is posted to /"))
+		p.writeError(w, fakecloud.Refuse(http.StatusBadRequest, "MalformedQueryString", "the request is not a form that is posted to /"))
 		return
 	}
 	f := newForm(values)
@@ -38,6 +40,6 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request, p protocol) {
 		}
 		writeXML(w, http.StatusOK, xml.Name{Space: p.namespace, Local: f.action + "Response"}, result)
 	})
-	call := c.record(Call{Service: p.service, Action: f.action, Form: f.values, AccessKey: s.accessKey})
+	call := c.Record(Call{Service: p.service, Action: f.action, Form: f.values, AccessKey: s.accessKey})
 	c.Faults.Serve(w, r, call, handle)
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // skew is how far the clock of a client may be off.
@@ -28,23 +30,23 @@ type signature struct {
 
 // signatureOf returns the signature of a request and the session token that comes
 // with it.
-func signatureOf(r *http.Request) (s signature, token string, refusal *Refusal) {
+func signatureOf(r *http.Request) (s signature, token string, refusal *fakecloud.Refusal) {
 	query := r.URL.Query()
 	if query.Has("X-Amz-Signature") {
 		s, ok := newSignature(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"))
 		if !ok || query.Get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256" {
-			return s, "", refuse(http.StatusBadRequest, "AuthorizationQueryParametersError", "the query is not that of a signed URL of signature version 4")
+			return s, "", fakecloud.Refuse(http.StatusBadRequest, "AuthorizationQueryParametersError", "the query is not that of a signed URL of signature version 4")
 		}
 		s.presigned = true
 		return s, query.Get("X-Amz-Security-Token"), nil
 	}
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return s, "", refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+		return s, "", fakecloud.Refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
 	}
 	s, ok := parseSignature(header)
 	if !ok {
-		return s, "", refuse(http.StatusBadRequest, "IncompleteSignature", "the Authorization header is not that of signature version 4")
+		return s, "", fakecloud.Refuse(http.StatusBadRequest, "IncompleteSignature", "the Authorization header is not that of signature version 4")
 	}
 	return s, r.Header.Get("X-Amz-Security-Token"), nil
 }
@@ -78,10 +80,10 @@ func newSignature(credential, headers, value string) (signature, bool) {
 var mustBeSigned = []string{"host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
 
 // compute returns the signature that the request should have.
-func (s signature) compute(r *http.Request, secret, payloadHash string) (string, *Refusal) {
+func (s signature) compute(r *http.Request, secret, payloadHash string) (string, *fakecloud.Refusal) {
 	for _, name := range mustBeSigned {
 		if (name == "host" || r.Header.Get(name) != "") && !slices.Contains(s.headers, name) {
-			return "", refuse(http.StatusForbidden, "SignatureDoesNotMatch", "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+			return "", fakecloud.Refuse(http.StatusForbidden, "SignatureDoesNotMatch", "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
 	}
 	stamp, query, life := r.Header.Get("X-Amz-Date"), r.URL.Query(), skew
@@ -93,10 +95,10 @@ func (s signature) compute(r *http.Request, secret, payloadHash string) (string,
 	}
 	at, err := time.Parse("20060102T150405Z", stamp)
 	if err != nil || !strings.HasPrefix(stamp, s.date) {
-		return "", refuse(http.StatusForbidden, "IncompleteSignature", "Date in Credential scope does not match the date of the request.")
+		return "", fakecloud.Refuse(http.StatusForbidden, "IncompleteSignature", "Date in Credential scope does not match the date of the request.")
 	}
 	if time.Since(at).Abs() > life {
-		return "", refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Signature expired: %s is now earlier than the time of the server.", stamp)
+		return "", fakecloud.Refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Signature expired: %s is now earlier than the time of the server.", stamp)
 	}
 	request := strings.Join([]string{
 		r.Method, r.URL.EscapedPath(), canonicalQuery(query), canonicalHeaders(r, s.headers), strings.Join(s.headers, ";"), payloadHash,

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 type snapshotItem struct {
@@ -30,13 +32,13 @@ func (c *Cloud) snapshotItem(s *Snapshot) snapshotItem {
 	switch {
 	case s.Error != "":
 		item.Status, item.Progress = "error", "0%"
-	case c.now().Before(s.Started.Add(c.storage.snapshotTime)):
+	case c.Now().Before(s.Started.Add(c.storage.snapshotTime)):
 		item.Status, item.Progress = "pending", "50%"
 	}
 	return item
 }
 
-func (c *Cloud) describeSnapshots(k Keys, f *form) (any, *Refusal) {
+func (c *Cloud) describeSnapshots(k Keys, f *form) (any, *fakecloud.Refusal) {
 	ids, filters := f.list("SnapshotId"), f.filters()
 	for _, owner := range f.list("Owner") {
 		if owner != "self" && owner != Account {
@@ -58,7 +60,7 @@ func (c *Cloud) describeSnapshots(k Keys, f *form) (any, *Refusal) {
 		head
 		Snapshots []snapshotItem `xml:"snapshotSet>item"`
 		NextToken string         `xml:"nextToken,omitempty"`
-	}{head: head{requestID}, NextToken: next}
+	}{head: head{fakecloud.RequestID}, NextToken: next}
 	for _, id := range some {
 		s, refusal := c.snapshot(id)
 		if refusal != nil {
@@ -76,13 +78,13 @@ func (c *Cloud) describeSnapshots(k Keys, f *form) (any, *Refusal) {
 	return answer, nil
 }
 
-func (c *Cloud) snapshot(id string) (*Snapshot, *Refusal) {
+func (c *Cloud) snapshot(id string) (*Snapshot, *fakecloud.Refusal) {
 	if !strings.HasPrefix(id, "snap-") {
-		return nil, refuse(http.StatusBadRequest, "InvalidParameterValue", "Value (%s) for parameter snapshotId is invalid. Expected: 'snap-...'.", id)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidParameterValue", "Value (%s) for parameter snapshotId is invalid. Expected: 'snap-...'.", id)
 	}
 	s, ok := c.storage.snapshots[id]
 	if !ok {
-		return nil, refuse(http.StatusBadRequest, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
 	}
 	return s, nil
 }
@@ -90,7 +92,7 @@ func (c *Cloud) snapshot(id string) (*Snapshot, *Refusal) {
 // snapshotPause is how far apart the snapshots of a volume have to be.
 const snapshotPause = 15 * time.Second
 
-func (c *Cloud) createSnapshot(k Keys, f *form) (any, *Refusal) {
+func (c *Cloud) createSnapshot(k Keys, f *form) (any, *fakecloud.Refusal) {
 	volumeID, tags := f.required("VolumeId"), f.tags("snapshot")
 	permissions := []string{"ec2:CreateSnapshot"}
 	if len(tags) > 0 {
@@ -107,21 +109,21 @@ func (c *Cloud) createSnapshot(k Keys, f *form) (any, *Refusal) {
 		return nil, refusal
 	}
 	for _, s := range c.storage.snapshots {
-		if s.VolumeID == volumeID && c.now().Sub(s.Started) < snapshotPause {
-			return nil, refuse(http.StatusBadRequest, "SnapshotCreationPerVolumeRateExceeded", "The maximum per volume CreateSnapshot request rate has been exceeded. Use an increasing or variable sleep interval between requests.")
+		if s.VolumeID == volumeID && c.Now().Sub(s.Started) < snapshotPause {
+			return nil, fakecloud.Refuse(http.StatusBadRequest, "SnapshotCreationPerVolumeRateExceeded", "The maximum per volume CreateSnapshot request rate has been exceeded. Use an increasing or variable sleep interval between requests.")
 		}
 	}
-	s := &Snapshot{ID: c.nextID("snap"), VolumeID: volumeID, Size: v.Size, Encrypted: v.Encrypted, Tags: tags, Started: c.now()}
+	s := &Snapshot{ID: c.nextID("snap"), VolumeID: volumeID, Size: v.Size, Encrypted: v.Encrypted, Tags: tags, Started: c.Now()}
 	c.storage.snapshots[s.ID] = s
 	item := c.snapshotItem(s)
 	item.Status, item.Progress = "pending", ""
 	return struct {
 		head
 		snapshotItem
-	}{head{requestID}, item}, nil
+	}{head{fakecloud.RequestID}, item}, nil
 }
 
-func (c *Cloud) deleteSnapshot(k Keys, f *form) (any, *Refusal) {
+func (c *Cloud) deleteSnapshot(k Keys, f *form) (any, *fakecloud.Refusal) {
 	id := f.required("SnapshotId")
 	if refusal := f.problem(); refusal != nil {
 		return nil, refusal
@@ -134,11 +136,11 @@ func (c *Cloud) deleteSnapshot(k Keys, f *form) (any, *Refusal) {
 		return nil, refusal
 	}
 	if s.InUse {
-		return nil, refuse(http.StatusBadRequest, "InvalidSnapshot.InUse", "The snapshot %s is currently in use by ami-0123456789abcdef0", id)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidSnapshot.InUse", "The snapshot %s is currently in use by ami-0123456789abcdef0", id)
 	}
 	delete(c.storage.snapshots, id)
 	return struct {
 		head
 		Return bool `xml:"return"`
-	}{head{requestID}, true}, nil
+	}{head{fakecloud.RequestID}, true}, nil
 }

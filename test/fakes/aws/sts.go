@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 const (
@@ -20,9 +22,9 @@ func (c *Cloud) STS() http.Handler {
 	})
 }
 
-func (c *Cloud) sts(r *http.Request, f *form) (any, *Refusal) {
+func (c *Cloud) sts(r *http.Request, f *form) (any, *fakecloud.Refusal) {
 	if f.version != stsVersion {
-		return nil, refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", f.action, f.version)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", f.action, f.version)
 	}
 	switch f.action {
 	case "AssumeRoleWithWebIdentity":
@@ -32,7 +34,7 @@ func (c *Cloud) sts(r *http.Request, f *form) (any, *Refusal) {
 	case "GetCallerIdentity":
 		return c.getCallerIdentity(r, f)
 	}
-	return nil, refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", f.action, f.version)
+	return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", f.action, f.version)
 }
 
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
@@ -45,26 +47,26 @@ type sessionRequest struct {
 	duration time.Duration
 }
 
-func (c *Cloud) sessionRequest(f *form) (sessionRequest, *Refusal) {
+func (c *Cloud) sessionRequest(f *form) (sessionRequest, *fakecloud.Refusal) {
 	s := sessionRequest{name: f.required("RoleSessionName")}
 	s.role, s.known = c.identity.roles[f.required("RoleArn")]
 	s.duration = s.role.Duration
 	if seconds := f.text("DurationSeconds"); seconds != "" {
 		n, err := strconv.Atoi(seconds)
 		if err != nil || n < 900 || s.known && time.Duration(n)*time.Second > s.role.Duration {
-			return s, refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+			return s, fakecloud.Refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 		}
 		s.duration = time.Duration(n) * time.Second
 	}
 	if !sessionName.MatchString(s.name) {
-		return s, refuse(http.StatusBadRequest, "ValidationError", "1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint", s.name)
+		return s, fakecloud.Refuse(http.StatusBadRequest, "ValidationError", "1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint", s.name)
 	}
 	return s, f.problem()
 }
 
-func (c *Cloud) assumeRoleWithWebIdentity(r *http.Request, f *form) (any, *Refusal) {
+func (c *Cloud) assumeRoleWithWebIdentity(r *http.Request, f *form) (any, *fakecloud.Refusal) {
 	if r.Header.Get("Authorization") != "" {
-		return nil, refuse(http.StatusBadRequest, "InvalidRequest", "AssumeRoleWithWebIdentity is not signed")
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidRequest", "AssumeRoleWithWebIdentity is not signed")
 	}
 	token, known := c.identity.tokens[f.required("WebIdentityToken")]
 	s, refusal := c.sessionRequest(f)
@@ -72,16 +74,16 @@ func (c *Cloud) assumeRoleWithWebIdentity(r *http.Request, f *form) (any, *Refus
 	case refusal != nil:
 		return nil, refusal
 	case token.expired:
-		return nil, refuse(http.StatusBadRequest, "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")
 	case !known:
-		return nil, refuse(http.StatusBadRequest, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for the issuer of the token")
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for the issuer of the token")
 	case !s.known || s.role.Subject != token.subject:
-		return nil, refuse(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+		return nil, fakecloud.Refuse(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	}
 	return c.newSession("AssumeRoleWithWebIdentity", s), nil
 }
 
-func (c *Cloud) assumeRole(r *http.Request, f *form) (any, *Refusal) {
+func (c *Cloud) assumeRole(r *http.Request, f *form) (any, *fakecloud.Refusal) {
 	keys, refusal := c.authenticate(r, "sts")
 	if refusal != nil {
 		return nil, refusal
@@ -92,7 +94,7 @@ func (c *Cloud) assumeRole(r *http.Request, f *form) (any, *Refusal) {
 		return nil, refusal
 	}
 	if !s.known || !s.role.mayAssume(keys.ARN, externalID) {
-		return nil, refuse(http.StatusForbidden, "AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", keys.ARN, f.text("RoleArn"))
+		return nil, fakecloud.Refuse(http.StatusForbidden, "AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", keys.ARN, f.text("RoleArn"))
 	}
 	return c.newSession("AssumeRole", s), nil
 }
@@ -120,7 +122,7 @@ func (c *Cloud) newSession(action string, s sessionRequest) any {
 	})
 }
 
-func (c *Cloud) getCallerIdentity(r *http.Request, f *form) (any, *Refusal) {
+func (c *Cloud) getCallerIdentity(r *http.Request, f *form) (any, *fakecloud.Refusal) {
 	keys, refusal := c.authenticate(r, "sts")
 	if refusal != nil {
 		return nil, refusal
@@ -138,5 +140,5 @@ func stsAnswer(result any) any {
 	return struct {
 		Result    any
 		RequestID string `xml:"ResponseMetadata>RequestId"`
-	}{result, requestID}
+	}{result, fakecloud.RequestID}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 type volumeItem struct {
@@ -29,7 +31,7 @@ type volumeItem struct {
 
 func (c *Cloud) volumeItem(v *Volume) volumeItem {
 	status := "available"
-	if c.now().Before(v.created.Add(c.storage.volumeTime)) || v.keyRefused {
+	if c.Now().Before(v.created.Add(c.storage.volumeTime)) || v.keyRefused {
 		status = "creating"
 	}
 	return volumeItem{
@@ -48,7 +50,7 @@ func (v *Volume) reportedIOPS() int {
 	return v.IOPS
 }
 
-func (c *Cloud) describeVolumes(k Keys, f *form) (any, *Refusal) {
+func (c *Cloud) describeVolumes(k Keys, f *form) (any, *fakecloud.Refusal) {
 	ids, filters := f.list("VolumeId"), f.filters()
 	all := slices.Sorted(maps.Keys(c.storage.volumes))
 	if len(ids) > 0 {
@@ -65,7 +67,7 @@ func (c *Cloud) describeVolumes(k Keys, f *form) (any, *Refusal) {
 		head
 		Volumes   []volumeItem `xml:"volumeSet>item"`
 		NextToken string       `xml:"nextToken,omitempty"`
-	}{head: head{requestID}, NextToken: next}
+	}{head: head{fakecloud.RequestID}, NextToken: next}
 	for _, id := range some {
 		v, refusal := c.volume(id)
 		if refusal != nil && len(ids) == 0 {
@@ -88,13 +90,13 @@ func (c *Cloud) describeVolumes(k Keys, f *form) (any, *Refusal) {
 
 // volume looks up a volume. One whose key cannot be used is seen once, if at
 // all.
-func (c *Cloud) volume(id string) (*Volume, *Refusal) {
+func (c *Cloud) volume(id string) (*Volume, *fakecloud.Refusal) {
 	if !strings.HasPrefix(id, "vol-") {
-		return nil, refuse(http.StatusBadRequest, "InvalidParameterValue", "Value (%s) for parameter volumeId is invalid. Expected: 'vol-...'.", id)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidParameterValue", "Value (%s) for parameter volumeId is invalid. Expected: 'vol-...'.", id)
 	}
 	v, ok := c.storage.volumes[id]
 	if !ok || v.keyRefused && (v.seen || c.storage.vanishUnseen) {
-		return nil, refuse(http.StatusBadRequest, "InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
 	}
 	v.seen = true
 	return v, nil
@@ -137,15 +139,15 @@ var kmsPermissions = []string{
 }
 
 func (c *Cloud) allowsKMS() bool {
-	return !slices.ContainsFunc(kmsPermissions, func(p string) bool { return !c.allows(p) })
+	return !slices.ContainsFunc(kmsPermissions, func(p string) bool { return !c.Allows(p) })
 }
 
-func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
+func (c *Cloud) createVolume(k Keys, f *form) (any, *fakecloud.Refusal) {
 	v := Volume{
 		Zone: f.required("AvailabilityZone"), Type: f.text("VolumeType"), SnapshotID: f.required("SnapshotId"),
 		IOPS: f.number("Iops"), Throughput: f.number("Throughput"), MultiAttach: f.bool("MultiAttachEnabled"),
 		Encrypted: f.bool("Encrypted"), KMSKeyID: f.text("KmsKeyId"), Tags: f.tags("volume"), Outpost: f.text("OutpostArn"), token: f.required("ClientToken"),
-		created: c.now(),
+		created: c.Now(),
 	}
 	if v.Type == "" {
 		v.Type = "gp2"
@@ -174,7 +176,7 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 		}
 	}
 	if status := c.snapshotItem(s).Status; status != "completed" {
-		return nil, refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "IncorrectState", "Snapshot is in invalid state - %s", status)
 	}
 	v.Size, v.Encrypted = s.Size, v.Encrypted || s.Encrypted
 	v.keyRefused = v.Encrypted && !c.allowsKMS()
@@ -184,9 +186,9 @@ func (c *Cloud) createVolume(k Keys, f *form) (any, *Refusal) {
 }
 
 // sameVolume answers a request that was sent before.
-func (c *Cloud) sameVolume(old *Volume, again Volume) (any, *Refusal) {
+func (c *Cloud) sameVolume(old *Volume, again Volume) (any, *fakecloud.Refusal) {
 	if old.SnapshotID != again.SnapshotID || old.Zone != again.Zone || old.Type != again.Type || !maps.Equal(old.Tags, again.Tags) {
-		return nil, refuse(http.StatusBadRequest, "IdempotentParameterMismatch", "The client token %s was used with other parameters.", strconv.Quote(again.token))
+		return nil, fakecloud.Refuse(http.StatusBadRequest, "IdempotentParameterMismatch", "The client token %s was used with other parameters.", strconv.Quote(again.token))
 	}
 	return c.volumeAnswer(old), nil
 }
@@ -197,5 +199,5 @@ func (c *Cloud) volumeAnswer(v *Volume) any {
 	return struct {
 		head
 		volumeItem
-	}{head{requestID}, item}
+	}{head{fakecloud.RequestID}, item}
 }

@@ -3,6 +3,8 @@ package azurefake
 import (
 	"net/http"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Account is a storage account.
@@ -46,7 +48,7 @@ func (c *Cloud) listKeys(w http.ResponseWriter, r *http.Request, t target, _ []b
 		writeError(w, notFound(t))
 		return
 	case r.URL.Query().Get("$expand") != "kerb":
-		writeError(w, refuse(http.StatusBadRequest, "InvalidQueryParameterValue", "$expand=kerb is expected here, as the plugin replaced sends it."))
+		writeError(w, fakecloud.Refuse(http.StatusBadRequest, "InvalidQueryParameterValue", "$expand=kerb is expected here, as the plugin replaced sends it."))
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"keys": a.Keys})

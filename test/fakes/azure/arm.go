@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Versions of the APIs. A client that asks for another gets other fields than
@@ -56,15 +58,15 @@ func (c *Cloud) ResourceManager() http.Handler {
 		case operation != nil:
 			call.Action = "operation"
 		default:
-			writeError(w, refuse(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found for the path %s.", r.URL.Path))
+			writeError(w, fakecloud.Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found for the path %s.", r.URL.Path))
 			return
 		}
 		serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			app, refusal := c.bearer(r, audience)
-			if refusal == nil && isResource && !c.allows(call.Action) {
-				refusal = refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+			if refusal == nil && isResource && !c.Allows(call.Action) {
+				refusal = fakecloud.Refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
 					app.ClientID, app.ClientID, call.Action, t.id)
 			}
 			switch {
@@ -81,7 +83,7 @@ func (c *Cloud) ResourceManager() http.Handler {
 			call.ClientID = app.ClientID
 		}
 		c.mu.Unlock()
-		c.Faults.Serve(w, r, c.record(call), serve)
+		c.Faults.Serve(w, r, c.Record(call), serve)
 	})
 }
 
@@ -115,11 +117,11 @@ func (c *Cloud) resource(w http.ResponseWriter, r *http.Request, t target, conte
 		version = storageVersion
 	}
 	if got := r.URL.Query().Get("api-version"); got != version {
-		writeError(w, refuse(http.StatusBadRequest, "InvalidResourceType", "The resource type '%s' could not be found for api version '%s'.", t.kind, got))
+		writeError(w, fakecloud.Refuse(http.StatusBadRequest, "InvalidResourceType", "The resource type '%s' could not be found for api version '%s'.", t.kind, got))
 		return
 	}
 	if r.Method == http.MethodPut && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		writeError(w, refuse(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "The content media type '%s' is not supported. Only 'application/json' is supported.", r.Header.Get("Content-Type")))
+		writeError(w, fakecloud.Refuse(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "The content media type '%s' is not supported. Only 'application/json' is supported.", r.Header.Get("Content-Type")))
 		return
 	}
 	do, ok := map[string]func(http.ResponseWriter, *http.Request, target, []byte){
@@ -133,22 +135,22 @@ func (c *Cloud) resource(w http.ResponseWriter, r *http.Request, t target, conte
 		"POST Microsoft.Storage/storageAccounts": c.listKeys,
 	}[r.Method+" "+t.kind]
 	if !ok || (t.action != "") != (r.Method == http.MethodPost) {
-		writeError(w, refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method %s is not allowed here.", r.Method))
+		writeError(w, fakecloud.Refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method %s is not allowed here.", r.Method))
 		return
 	}
 	do(w, r, t, content)
 }
 
-func notFound(t target) *Refusal {
-	return refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", t.kind, t.name, t.group)
+func notFound(t target) *fakecloud.Refusal {
+	return fakecloud.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", t.kind, t.name, t.group)
 }
 
 // decode reads a body. A field that the resource does not have is refused.
-func decode(content []byte, v any) *Refusal {
+func decode(content []byte, v any) *fakecloud.Refusal {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
-		return refuse(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%v'.", err)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized: '%v'.", err)
 	}
 	return nil
 }

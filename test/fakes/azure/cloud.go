@@ -16,19 +16,14 @@ package azurefake
 
 import (
 	"crypto/rand"
-	"crypto/tls"
-	"encoding/pem"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Location is the region that everything is in.
@@ -36,8 +31,9 @@ const Location = "westeurope"
 
 // Cloud is a tenant with a subscription. It is safe for concurrent use.
 type Cloud struct {
-	// Inject makes a fault happen to calls of ARM and of what gives out tokens.
-	inject.Faults[Call]
+	// Base holds time, permissions and calls; its Inject makes faults of ARM and of
+	// what gives out tokens.
+	fakecloud.Base[Call]
 
 	Tenant       string
 	Subscription string
@@ -45,20 +41,16 @@ type Cloud struct {
 	key []byte // signs tokens
 
 	mu         sync.Mutex
-	ahead      time.Duration
 	apps       map[string]*App     // by client id
 	assertions map[string][]string // client ids that a federated token is for, by its text
-	policy     []string            // actions that are allowed; nil for all
-	denied     map[string]bool     // actions
 	disks      map[string]*Disk    // by lower-case id
 	snapshots  map[string]*Snapshot
 	accounts   map[string]*Account
 	operations map[string]*operation
-	duration   time.Duration // of an operation
-	copyTime   time.Duration // until a snapshot of a Premium SSD v2 or Ultra disk is complete
-	failures   []*Refusal    // that the next operations end with
-	tagPolicy  string        // tag that a resource must have
-	calls      []Call
+	duration   time.Duration        // of an operation
+	copyTime   time.Duration        // until a snapshot of a Premium SSD v2 or Ultra disk is complete
+	failures   []*fakecloud.Refusal // that the next operations end with
+	tagPolicy  string               // tag that a resource must have
 }
 
 // New returns a subscription without anything in it.
@@ -71,84 +63,11 @@ func New() *Cloud {
 		key:          key,
 		apps:         map[string]*App{},
 		assertions:   map[string][]string{},
-		denied:       map[string]bool{},
 		disks:        map[string]*Disk{},
 		snapshots:    map[string]*Snapshot{},
 		accounts:     map[string]*Account{},
 		operations:   map[string]*operation{},
 	}
-}
-
-// ServeTLS serves a handler, such as the one of Cloud.ResourceManager, over TLS
-// until the test ends. It returns its URL and the certificate to trust.
-func ServeTLS(t testing.TB, h http.Handler) (url string, caPEM []byte) {
-	t.Helper()
-	server := httptest.NewUnstartedServer(h)
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-}
-
-// Serve serves a handler over plain HTTP until the test ends.
-func Serve(t testing.TB, h http.Handler) (url string) {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-	return server.URL
-}
-
-// Now returns the time in the cloud.
-func (c *Cloud) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now()
-}
-
-func (c *Cloud) now() time.Time { return time.Now().Add(c.ahead) }
-
-// Advance lets time pass.
-func (c *Cloud) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead += d
-}
-
-// Deny takes a permission, such as Microsoft.Compute/snapshots/write, from
-// everybody.
-func (c *Cloud) Deny(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, action := range actions {
-		c.denied[action] = true
-	}
-}
-
-// Allow gives permissions back.
-func (c *Cloud) Allow(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, action := range actions {
-		delete(c.denied, action)
-	}
-}
-
-// Limit allows everybody the actions of a role and no others.
-func (c *Cloud) Limit(actions ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.policy = actions
-}
-
-// allows reports whether an action is allowed.
-func (c *Cloud) allows(action string) bool {
-	return !c.denied[action] && (c.policy == nil || slices.Contains(c.policy, action))
 }
 
 // RequireTag makes the subscription's policy refuse resources without a tag.
@@ -169,33 +88,12 @@ type Call struct {
 	Time     time.Time
 }
 
-// Calls returns the requests of an action, in order; all of them when action is
-// empty.
-func (c *Cloud) Calls(action string) []Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var calls []Call
-	for _, call := range c.calls {
-		if action == "" || call.Action == action {
-			calls = append(calls, call)
-		}
-	}
-	return calls
-}
+// ActionName implements fakecloud.Call.
+func (call Call) ActionName() string { return call.Action }
 
-// Forget drops the calls so far.
-func (c *Cloud) Forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls = nil
-}
-
-// record keeps a call, and returns it with its time.
-func (c *Cloud) record(call Call) Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call.Time = c.now()
-	c.calls = append(c.calls, call)
+// At implements fakecloud.Call.
+func (call Call) At(now time.Time) Call {
+	call.Time = now
 	return call
 }
 

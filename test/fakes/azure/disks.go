@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // AddDisk adds a disk to a group of the subscription and returns its id. One
@@ -97,38 +99,38 @@ func (c *Cloud) putDisk(w http.ResponseWriter, r *http.Request, t target, conten
 }
 
 // checkDisk refuses what no disk can be made with. c.mu is held.
-func (c *Cloud) checkDisk(d Disk) *Refusal {
+func (c *Cloud) checkDisk(d Disk) *fakecloud.Refusal {
 	sku := ""
 	if d.SKU != nil {
 		if sku = d.SKU.Name; !slices.Contains(skus, sku) {
-			return refuse(http.StatusBadRequest, "InvalidParameter", "The value '%s' of parameter 'sku.name' is invalid.", sku)
+			return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The value '%s' of parameter 'sku.name' is invalid.", sku)
 		}
 	}
 	source := d.Properties.CreationData
 	if source.CreateOption != "Copy" {
-		return refuse(http.StatusBadRequest, "InvalidParameter", "The create option '%s' is not allowed here.", source.CreateOption)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The create option '%s' is not allowed here.", source.CreateOption)
 	}
 	if source.InstantAccess != 0 {
-		return refuse(http.StatusBadRequest, "InvalidParameter", "instantAccessDurationMinutes is for snapshots.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "instantAccessDurationMinutes is for snapshots.")
 	}
 	s, ok := c.snapshots[fold(source.SourceResourceID)]
 	if !ok {
-		return refuse(http.StatusNotFound, "NotFound", "Snapshot %s is not found.", source.SourceResourceID)
+		return fakecloud.Refuse(http.StatusNotFound, "NotFound", "Snapshot %s is not found.", source.SourceResourceID)
 	}
 	view := c.viewSnapshot(s)
 	switch {
 	case !strings.EqualFold(view.Location, d.Location):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "Source and destination have to be in the same region: %s and %s.", view.Location, d.Location)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "Source and destination have to be in the same region: %s and %s.", view.Location, d.Location)
 	case *view.Properties.Percent < 100 && !strings.Contains(view.Properties.AccessState, "InstantAccess"):
-		return refuse(http.StatusConflict, "OperationNotAllowed", "The background copy of snapshot %s is not complete.", view.Name)
+		return fakecloud.Refuse(http.StatusConflict, "OperationNotAllowed", "The background copy of snapshot %s is not complete.", view.Name)
 	case strings.HasSuffix(sku, "_ZRS") && len(d.Zones) > 0:
-		return refuse(http.StatusBadRequest, "InvalidParameter", "A zone-redundant disk has no zones.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "A zone-redundant disk has no zones.")
 	case len(d.Zones) > 1 || len(d.Zones) == 1 && !slices.Contains([]string{"1", "2", "3"}, d.Zones[0]):
-		return refuse(http.StatusBadRequest, "InvalidAvailabilityZone", "The zone(s) '%s' is not a valid availability zone for the location.", strings.Join(d.Zones, ","))
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidAvailabilityZone", "The zone(s) '%s' is not a valid availability zone for the location.", strings.Join(d.Zones, ","))
 	case !slow(d.SKU) && (d.Properties.IOPS != 0 || d.Properties.MBps != 0 || source.LogicalSector != 0):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "IOPS, throughput and sector size can be set for Ultra and Premium SSD v2 disks only.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "IOPS, throughput and sector size can be set for Ultra and Premium SSD v2 disks only.")
 	case source.LogicalSector != 0 && source.LogicalSector != 512 && source.LogicalSector != 4096:
-		return refuse(http.StatusBadRequest, "InvalidParameter", "The value '%d' of parameter 'logicalSectorSize' is invalid.", source.LogicalSector)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The value '%d' of parameter 'logicalSectorSize' is invalid.", source.LogicalSector)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // world is a cloud and a client of it with the SDK of Azure.
@@ -40,8 +41,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cloud: azurefake.New()}
 	w.app = w.AddApp(azurefake.App{Secret: "s3cret"})
-	login, ca := azurefake.ServeTLS(t, w.Login())
-	manager, _ := azurefake.ServeTLS(t, w.ResourceManager())
+	login, ca := fakecloud.ServeTLS(t, w.Login())
+	manager, _ := fakecloud.ServeTLS(t, w.ResourceManager())
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca) // one certificate serves both
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
@@ -165,7 +166,7 @@ func TestLogin(t *testing.T) {
 func TestManagedIdentity(t *testing.T) {
 	w := newWorld(t)
 	system, user := w.AddApp(azurefake.App{}), w.AddApp(azurefake.App{})
-	t.Setenv("IDENTITY_ENDPOINT", azurefake.Serve(t, w.ManagedIdentity("the header", system.ClientID)))
+	t.Setenv("IDENTITY_ENDPOINT", fakecloud.Serve(t, w.ManagedIdentity("the header", system.ClientID)))
 	t.Setenv("IDENTITY_HEADER", "the header")
 	for _, id := range []azidentity.ManagedIDKind{nil, azidentity.ClientID(user.ClientID), azidentity.ClientID("nobody")} {
 		credential, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: id})

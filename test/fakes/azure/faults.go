@@ -5,13 +5,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // Answer refuses the request with an error of Azure Resource Manager.
 func Answer(status int, code, message string) inject.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		writeError(w, refuse(status, code, "%s", message))
+		writeError(w, fakecloud.Refuse(status, code, "%s", message))
 	}
 }
 
@@ -21,6 +22,6 @@ func Throttle(pause time.Duration) inject.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Retry-After-Ms", strconv.FormatInt(pause.Milliseconds(), 10))
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((pause+time.Second-1)/time.Second), 10))
-		writeError(w, refuse(http.StatusTooManyRequests, "OperationNotAllowed", "The server rejected the request because too many requests have been received for this subscription."))
+		writeError(w, fakecloud.Refuse(http.StatusTooManyRequests, "OperationNotAllowed", "The server rejected the request because too many requests have been received for this subscription."))
 	}
 }

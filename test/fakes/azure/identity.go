@@ -10,6 +10,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // App is an application of Microsoft Entra ID, or a managed identity. It gets
@@ -69,7 +71,7 @@ type claims struct {
 // mint returns a token for a resource, such as https://management.azure.com/.
 // c.mu is held.
 func (c *Cloud) mint(app *App, resource string) (token string, life time.Duration) {
-	now := c.now()
+	now := c.Now()
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    "https://sts.windows.net/" + c.Tenant + "/",
@@ -87,24 +89,24 @@ func (c *Cloud) mint(app *App, resource string) (token string, life time.Duratio
 }
 
 // bearer returns who sent a request to a resource. c.mu is held.
-func (c *Cloud) bearer(r *http.Request, resources ...string) (*App, *Refusal) {
+func (c *Cloud) bearer(r *http.Request, resources ...string) (*App, *fakecloud.Refusal) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return nil, refuse(http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+		return nil, fakecloud.Refuse(http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
 	}
 	var claimed claims
 	_, err := jwt.ParseWithClaims(text, &claimed, func(*jwt.Token) (any, error) { return c.key, nil },
-		jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(c.now), jwt.WithExpirationRequired())
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(c.Now), jwt.WithExpirationRequired())
 	app := c.apps[claimed.AppID]
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return nil, refuse(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
+		return nil, fakecloud.Refuse(http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
 	case err != nil:
-		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is invalid.")
+		return nil, fakecloud.Refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is invalid.")
 	case !slices.Contains(resources, strings.TrimRight(claimed.Resource, "/")):
-		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource '%s'.", claimed.Resource)
+		return nil, fakecloud.Refuse(http.StatusUnauthorized, "InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource '%s'.", claimed.Resource)
 	case app == nil:
-		return nil, refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is of nobody.")
+		return nil, fakecloud.Refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "The access token is of nobody.")
 	}
 	return app, nil
 }

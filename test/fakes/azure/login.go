@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // assertionType is that of certificates and of federated tokens.
@@ -54,7 +56,7 @@ func (c *Cloud) token(w http.ResponseWriter, r *http.Request) {
 		token, life := c.mint(app, resourceOf(form["scope"]))
 		writeJSON(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()), "access_token": token})
 	})
-	call := c.record(Call{Service: "login", Action: "token", Path: r.URL.Path, Form: form, ClientID: form["client_id"]})
+	call := c.Record(Call{Service: "login", Action: "token", Path: r.URL.Path, Form: form, ClientID: form["client_id"]})
 	c.Faults.Serve(w, r, call, serve)
 }
 
@@ -100,7 +102,7 @@ func (c *Cloud) signedByCertificate(r *http.Request, app *App, assertion string)
 	}
 	var claimed jwt.RegisteredClaims
 	_, err := jwt.ParseWithClaims(assertion, &claimed, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"RS256", "PS256"}), jwt.WithTimeFunc(c.now), jwt.WithExpirationRequired(),
+		jwt.WithValidMethods([]string{"RS256", "PS256"}), jwt.WithTimeFunc(c.Now), jwt.WithExpirationRequired(),
 		jwt.WithSubject(app.ClientID), jwt.WithIssuer(app.ClientID), jwt.WithAudience("https://"+r.Host+r.URL.Path))
 	return err == nil
 }
@@ -119,5 +121,5 @@ func scopeOf(scopes string) string {
 func resourceOf(scopes string) string { return strings.TrimSuffix(scopeOf(scopes), "/.default") }
 
 func writeLoginError(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, map[string]any{"error": code, "error_description": description, "correlation_id": requestID})
+	writeJSON(w, status, map[string]any{"error": code, "error_description": description, "correlation_id": fakecloud.RequestID})
 }

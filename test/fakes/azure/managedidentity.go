@@ -36,10 +36,10 @@ func (c *Cloud) ManagedIdentity(header, system string) http.Handler {
 			token, life := c.mint(app, query.Get("resource"))
 			writeJSON(w, http.StatusOK, map[string]string{
 				"access_token": token, "client_id": app.ClientID, "resource": query.Get("resource"), "token_type": "Bearer",
-				"expires_on": strconv.FormatInt(c.now().Add(life).Unix(), 10),
+				"expires_on": strconv.FormatInt(c.Now().Add(life).Unix(), 10),
 			})
 		})
-		call := c.record(Call{Service: "identity", Action: "token", Path: r.URL.Path, ClientID: clientID})
+		call := c.Record(Call{Service: "identity", Action: "token", Path: r.URL.Path, ClientID: clientID})
 		c.Faults.Serve(w, r, call, serve)
 	})
 }

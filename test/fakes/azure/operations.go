@@ -6,13 +6,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
 )
 
 // operation is one that goes on after the answer to its request.
 type operation struct {
 	made    made
-	failure *Refusal
+	failure *fakecloud.Refusal
 }
 
 // SetOperationTime says how long it takes to make or remove a resource.
@@ -26,7 +27,7 @@ func (c *Cloud) SetOperationTime(d time.Duration) {
 func (c *Cloud) FailOperation(code, message string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failures = append(c.failures, refuse(http.StatusConflict, code, "%s", message))
+	c.failures = append(c.failures, fakecloud.Refuse(http.StatusConflict, code, "%s", message))
 }
 
 // InProgress answers the question for an operation with "not yet", whatever has
@@ -37,7 +38,7 @@ func InProgress() inject.Fault {
 	}
 }
 
-func (c *Cloud) nextFailure() *Refusal {
+func (c *Cloud) nextFailure() *fakecloud.Refusal {
 	if len(c.failures) == 0 {
 		return nil
 	}
@@ -48,11 +49,11 @@ func (c *Cloud) nextFailure() *Refusal {
 
 // making is a making that begins now. c.mu is held.
 func (c *Cloud) making() made {
-	return made{began: c.now(), ready: c.now().Add(c.duration)}
+	return made{began: c.Now(), ready: c.Now().Add(c.duration)}
 }
 
 // accept answers that an operation has begun. c.mu is held.
-func (c *Cloud) accept(w http.ResponseWriter, r *http.Request, m made, failure *Refusal, body any) {
+func (c *Cloud) accept(w http.ResponseWriter, r *http.Request, m made, failure *fakecloud.Refusal, body any) {
 	id := uuid.NewString()
 	c.operations[id] = &operation{m, failure}
 	url := "https://" + r.Host + "/subscriptions/" + c.Subscription + "/providers/Microsoft.Compute/locations/" + Location +
@@ -66,11 +67,11 @@ func (c *Cloud) accept(w http.ResponseWriter, r *http.Request, m made, failure *
 func (c *Cloud) operation(w http.ResponseWriter, r *http.Request, id string) {
 	o, ok := c.operations[id]
 	if !ok {
-		writeError(w, refuse(http.StatusNotFound, "OperationNotFound", "The entity was not found."))
+		writeError(w, fakecloud.Refuse(http.StatusNotFound, "OperationNotFound", "The entity was not found."))
 		return
 	}
 	switch {
-	case c.now().Before(o.made.ready):
+	case c.Now().Before(o.made.ready):
 		if r.URL.Query().Has("monitor") {
 			w.WriteHeader(http.StatusAccepted)
 			return

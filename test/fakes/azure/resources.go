@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // Header is what all resources have. ID, Name, Kind and Subscription are made up
@@ -105,7 +107,7 @@ type made struct {
 // state is the provisioning state of a resource. c.mu is held.
 func (c *Cloud) state(m made) string {
 	switch {
-	case c.now().Before(m.ready):
+	case c.Now().Before(m.ready):
 		return "Creating"
 	case m.failed:
 		return "Failed"
@@ -129,36 +131,36 @@ func slow(sku *SKU) bool {
 var resourceName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$`)
 
 // checkHeader refuses names and tags that Azure refuses. c.mu is held.
-func (c *Cloud) checkHeader(t target, h Header) *Refusal {
+func (c *Cloud) checkHeader(t target, h Header) *fakecloud.Refusal {
 	switch {
 	case !resourceName.MatchString(t.name):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "Parameter '%s' is invalid: a name has up to 80 characters.", t.name)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "Parameter '%s' is invalid: a name has up to 80 characters.", t.name)
 	case h.ID != "" || h.Name != "" || h.Kind != "":
-		return refuse(http.StatusBadRequest, "InvalidRequestContent", "id, name and type are read-only.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidRequestContent", "id, name and type are read-only.")
 	case h.Location == "":
-		return refuse(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
+		return fakecloud.Refuse(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
 	case c.tagPolicy != "" && h.Tags[c.tagPolicy] == "":
-		return refuse(http.StatusForbidden, "RequestDisallowedByPolicy", "Resource '%s' was disallowed by policy. Policy identifiers: 'Require a tag on resources: %s'.", t.name, c.tagPolicy)
+		return fakecloud.Refuse(http.StatusForbidden, "RequestDisallowedByPolicy", "Resource '%s' was disallowed by policy. Policy identifiers: 'Require a tag on resources: %s'.", t.name, c.tagPolicy)
 	}
 	return checkTags(h.Tags)
 }
 
-func checkTags(tags map[string]string) *Refusal {
+func checkTags(tags map[string]string) *fakecloud.Refusal {
 	if len(tags) > 50 {
-		return refuse(http.StatusBadRequest, "InvalidTags", "The number of tags exceeds the limit of 50.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidTags", "The number of tags exceeds the limit of 50.")
 	}
 	seen := map[string]bool{}
 	for name, value := range tags {
 		lower := strings.ToLower(name)
 		switch {
 		case seen[lower]:
-			return refuse(http.StatusBadRequest, "InvalidRequestContent", "The tag name '%s' is there twice.", name)
+			return fakecloud.Refuse(http.StatusBadRequest, "InvalidRequestContent", "The tag name '%s' is there twice.", name)
 		case name == "" || utf8.RuneCountInString(name) > 512 || utf8.RuneCountInString(value) > 256:
-			return refuse(http.StatusBadRequest, "InvalidTagLength", "The tag '%s' is too long.", name)
+			return fakecloud.Refuse(http.StatusBadRequest, "InvalidTagLength", "The tag '%s' is too long.", name)
 		case strings.ContainsAny(name, `<>%&\?/`):
-			return refuse(http.StatusBadRequest, "InvalidTagNameCharacters", `The tag names '%s' have reserved characters '<,>,%%,&,\,?,/' or control characters.`, name)
+			return fakecloud.Refuse(http.StatusBadRequest, "InvalidTagNameCharacters", `The tag names '%s' have reserved characters '<,>,%%,&,\,?,/' or control characters.`, name)
 		case strings.HasPrefix(lower, "microsoft"), strings.HasPrefix(lower, "azure"), strings.HasPrefix(lower, "windows"):
-			return refuse(http.StatusBadRequest, "ReservedTagName", "The tag name '%s' is reserved.", name)
+			return fakecloud.Refuse(http.StatusBadRequest, "ReservedTagName", "The tag name '%s' is reserved.", name)
 		}
 		seen[lower] = true
 	}

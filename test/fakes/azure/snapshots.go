@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // AddSnapshot adds a snapshot, such as one of another plugin, and returns its id.
@@ -58,7 +60,7 @@ func (c *Cloud) viewSnapshot(s *Snapshot) Snapshot {
 	view.Properties.State = c.state(s.made)
 	percent, access := 100.0, "Available"
 	instant := s.Properties.CreationData.InstantAccess
-	if elapsed := c.now().Sub(s.made.began); s.Properties.Percent == nil && c.copies(s) && elapsed < c.copyTime {
+	if elapsed := c.Now().Sub(s.made.began); s.Properties.Percent == nil && c.copies(s) && elapsed < c.copyTime {
 		percent, access = float64(int(100*elapsed/c.copyTime)), "Pending"
 		if instant > 0 {
 			access = "InstantAccess"
@@ -115,27 +117,27 @@ func (c *Cloud) putSnapshot(w http.ResponseWriter, r *http.Request, t target, co
 }
 
 // checkSnapshot refuses what no snapshot can be made with. c.mu is held.
-func (c *Cloud) checkSnapshot(s Snapshot) *Refusal {
+func (c *Cloud) checkSnapshot(s Snapshot) *fakecloud.Refusal {
 	source := s.Properties.CreationData
 	d, ok := c.disks[fold(source.SourceResourceID)]
 	incremental := s.Properties.Incremental != nil && *s.Properties.Incremental
 	switch {
 	case source.CreateOption != "Copy":
-		return refuse(http.StatusBadRequest, "InvalidParameter", "The create option '%s' is not allowed here.", source.CreateOption)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The create option '%s' is not allowed here.", source.CreateOption)
 	case !ok:
-		return refuse(http.StatusNotFound, "NotFound", "Disk %s is not found.", source.SourceResourceID)
+		return fakecloud.Refuse(http.StatusNotFound, "NotFound", "Disk %s is not found.", source.SourceResourceID)
 	case !strings.EqualFold(d.Location, s.Location):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "Source and destination have to be in the same region: %s and %s.", d.Location, s.Location)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "Source and destination have to be in the same region: %s and %s.", d.Location, s.Location)
 	case slow(d.SKU) && !incremental:
-		return refuse(http.StatusBadRequest, "OperationNotAllowed", "Only incremental snapshots of disks of type %s are supported.", d.SKU.Name)
+		return fakecloud.Refuse(http.StatusBadRequest, "OperationNotAllowed", "Only incremental snapshots of disks of type %s are supported.", d.SKU.Name)
 	case source.InstantAccess != 0 && (!slow(d.SKU) || source.InstantAccess < 60 || source.InstantAccess > 300):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "The value '%d' of parameter 'instantAccessDurationMinutes' is not allowed for a disk of type %s.", source.InstantAccess, d.SKU.Name)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The value '%d' of parameter 'instantAccessDurationMinutes' is not allowed for a disk of type %s.", source.InstantAccess, d.SKU.Name)
 	case source.LogicalSector != 0, s.Properties.Percent != nil, s.Properties.AccessState != "", len(s.Zones) > 0:
-		return refuse(http.StatusBadRequest, "InvalidRequestContent", "A snapshot has no such field.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidRequestContent", "A snapshot has no such field.")
 	case s.SKU != nil && !slices.Contains([]string{"Standard_LRS", "Standard_ZRS", "Premium_LRS"}, s.SKU.Name):
-		return refuse(http.StatusBadRequest, "InvalidParameter", "The value '%s' of parameter 'sku.name' is invalid.", s.SKU.Name)
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "The value '%s' of parameter 'sku.name' is invalid.", s.SKU.Name)
 	case s.Properties.NetworkPolicy == "AllowPrivate" && s.Properties.DiskAccess == "":
-		return refuse(http.StatusBadRequest, "InvalidParameter", "diskAccessId is required with the network access policy AllowPrivate.")
+		return fakecloud.Refuse(http.StatusBadRequest, "InvalidParameter", "diskAccessId is required with the network access policy AllowPrivate.")
 	}
 	return nil
 }
