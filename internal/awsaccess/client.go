@@ -58,11 +58,14 @@ type Client struct {
 	// certificate. The SDK takes no client but its own when the environment names
 	// authorities.
 	tokens *awshttp.BuildableClient
+	// oneAuthority is a certificate that the transport trusts, in PEM; nil if it
+	// trusts none besides the system's.
+	oneAuthority []byte
 }
 
 // NewClient returns a client that sends requests by transport.
 func NewClient(transport *endpoint.Transport) *Client {
-	return &Client{transport.Client(), awshttp.NewBuildableClient().WithTransportOptions(transport.Verifying)}
+	return &Client{transport.Client(), awshttp.NewBuildableClient().WithTransportOptions(transport.Verifying), transport.OneAuthority()}
 }
 
 // HTTP returns the client for requests that no SDK makes.

@@ -1,6 +1,7 @@
 package awsaccess
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"regexp"
@@ -38,6 +39,11 @@ func (id Identity) Config(ctx context.Context, client *Client, region string) (a
 	if id.Pinned {
 		// Naming the profile makes the SDK ignore what the environment holds.
 		options = append(options, awsconfig.WithSharedConfigProfile(id.profile))
+	}
+	if one := client.oneAuthority; one != nil {
+		// Otherwise the SDK parses the whole file of AWS_CA_BUNDLE for a client that
+		// has these certificates already. It wants one at least.
+		options = append(options, awsconfig.WithCustomCABundle(bytes.NewReader(one)))
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"sync/atomic"
 )
 
-// authorities are the certificates of a location and the system's. Those of the
-// system are many, and a process that does not need them should not read them:
-// most live for a second and talk to a store of the location's own authority.
+// authorities are the certificates of a location and the system's. They are parsed
+// when a connection needs them: those of the system are many, and most processes live
+// for a second and talk to a store of the location's own authority, or over http://.
 type authorities struct {
-	own    *x509.CertPool
+	own    func() *x509.CertPool
 	hasOwn bool
 	all    func() *x509.CertPool
 
@@ -22,17 +22,23 @@ type authorities struct {
 }
 
 func newAuthorities(pem []byte) *authorities {
-	own := x509.NewCertPool()
-	own.AppendCertsFromPEM(pem)
-	return &authorities{own: own, hasOwn: len(pem) > 0, all: sync.OnceValue(func() *x509.CertPool {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			// A container may have no certificates of its own.
-			pool = x509.NewCertPool()
-		}
-		pool.AppendCertsFromPEM(pem)
-		return pool
-	})}
+	return &authorities{
+		own: sync.OnceValue(func() *x509.CertPool {
+			pool := x509.NewCertPool()
+			pool.AppendCertsFromPEM(pem)
+			return pool
+		}),
+		hasOwn: len(pem) > 0,
+		all: sync.OnceValue(func() *x509.CertPool {
+			pool, err := x509.SystemCertPool()
+			if err != nil {
+				// A container may have no certificates of its own.
+				pool = x509.NewCertPool()
+			}
+			pool.AppendCertsFromPEM(pem)
+			return pool
+		}),
+	}
 }
 
 // dialer returns a function for http.Transport.DialTLSContext. It does not verify
@@ -50,7 +56,7 @@ func (a *authorities) dialer(config *tls.Config, unverified []string) func(ctx c
 			return dialTLS(ctx, network, address, config)
 		}
 		if a.hasOwn && !a.ownFailed.Load() {
-			config.RootCAs = a.own
+			config.RootCAs = a.own()
 			conn, err := dialTLS(ctx, network, address, config)
 			var unverified *tls.CertificateVerificationError
 			if !errors.As(err, &unverified) {

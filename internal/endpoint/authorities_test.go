@@ -47,7 +47,7 @@ func TestAuthorities(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := false
-			a := &authorities{own: c.own, hasOwn: true, all: func() *x509.CertPool { asked = true; return c.system }}
+			a := &authorities{own: func() *x509.CertPool { return c.own }, hasOwn: true, all: func() *x509.CertPool { asked = true; return c.system }}
 			address := strings.TrimPrefix(server.URL, "https://")
 			if c.host != "" {
 				_, port, _ := net.SplitHostPort(address)

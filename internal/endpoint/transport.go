@@ -72,6 +72,7 @@ type Transport struct {
 	BodyTime time.Duration
 
 	unverified []string
+	authority  []byte // one of the bundle's certificates, in PEM
 	verifying  *http.Transport
 	trusting   *http.Transport // for the unverified hosts; nil without them
 }
@@ -88,6 +89,7 @@ func NewTransport(trust Trust) (*Transport, error) {
 func newTransport(bundle []byte, unverified []string, among *connections) *Transport {
 	t := &Transport{
 		unverified: unverified,
+		authority:  firstCertificate(bundle),
 		verifying:  newHTTPTransport(bundle, nil, among),
 		BodyTime:   StallTime,
 	}
@@ -158,6 +160,10 @@ func (t *Transport) transportFor(u *url.URL) *http.Transport {
 func (t *Transport) Client() *http.Client {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
+
+// OneAuthority returns the first certificate of the [Trust] in PEM, nil if it has
+// none besides the system's.
+func (t *Transport) OneAuthority() []byte { return t.authority }
 
 // Verifying configures a transport of somebody else's as those of t are that
 // verify every certificate. Its connections end with those of t.

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"cmp"
 	"crypto/x509"
+	"encoding/pem"
 	"os"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
@@ -20,18 +21,18 @@ type Trust struct {
 // Bundle returns the certificates besides the system's. It reads the file of the
 // variable anew each time, as Kubernetes replaces it when it changes.
 func (t Trust) Bundle() ([]byte, error) {
-	pem := []byte(t.CACert)
-	if len(pem) > 0 {
-		if err := checkPEM(cmp.Or(t.CACertSource, "config key caCert"), pem); err != nil {
+	bundle := []byte(t.CACert)
+	if len(bundle) > 0 {
+		if err := checkPEM(cmp.Or(t.CACertSource, "config key caCert"), bundle); err != nil {
 			return nil, err
 		}
 	}
 	if t.BundleVariable == "" {
-		return pem, nil
+		return bundle, nil
 	}
 	path := os.Getenv(t.BundleVariable)
 	if path == "" {
-		return pem, nil
+		return bundle, nil
 	}
 	extra, err := os.ReadFile(path)
 	if err != nil {
@@ -40,12 +41,29 @@ func (t Trust) Bundle() ([]byte, error) {
 	if err := checkPEM("the file "+path+" of "+t.BundleVariable, extra); err != nil {
 		return nil, err
 	}
-	return append(append(pem, '\n'), extra...), nil
+	return append(append(bundle, '\n'), extra...), nil
 }
 
-func checkPEM(name string, pem []byte) error {
-	if x509.NewCertPool().AppendCertsFromPEM(pem) {
+// checkPEM reports an error unless there is a certificate. It parses the first one
+// only: a bundle of a system has more than a hundred, which take milliseconds, and a
+// location with http:// needs none of them.
+func checkPEM(name string, data []byte) error {
+	if firstCertificate(data) != nil {
 		return nil
 	}
 	return &fault.Error{Code: CodeCABundle, What: name + " holds no PEM certificate"}
+}
+
+// firstCertificate returns the first certificate of data in PEM, nil if there is none.
+func firstCertificate(data []byte) []byte {
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return nil
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); block.Type == "CERTIFICATE" && err == nil {
+			return pem.EncodeToMemory(block)
+		}
+		data = rest
+	}
 }
