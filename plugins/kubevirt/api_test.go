@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -32,7 +33,7 @@ func fixtures(t *testing.T) []string {
 // anything but what the specification of the action says.
 func TestFieldsSurvive(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	for _, path := range fixtures(t) {
 		raw, err := os.ReadFile(path)
 		if err != nil {
@@ -84,7 +85,7 @@ func firstOf(list []string) string { return list[0] }
 // namespace, and not several for each machine.
 func TestRequestsOfBackup(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	const machines, disks = 200, 4
 	var wait sync.WaitGroup
 	a := s.actions()

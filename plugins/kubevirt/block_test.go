@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // Whichever of a machine's objects comes first brings all others, and only them.
 func TestBlocks(t *testing.T) {
 	s := newSite(t)
-	log := logged(t)
+	log := testlog.Default(t)
 	for _, name := range []string{"root", "hot"} {
 		s.create(t, claimYAML(name, ""))
 	}
@@ -60,7 +62,7 @@ spec: {containers: [{name: a, image: a}]}`)[0]
 
 // What cannot be looked up is a warning, never an error.
 func TestBlockWithoutCluster(t *testing.T) {
-	log := logged(t)
+	log := testlog.Default(t)
 	item := parse(t, "{kind: VirtualMachine, metadata: {name: web, namespace: shop}}")
 	a := answering("[")
 	mustList(t, "block", blockOf(t, a, "block-vm-action", item))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -47,7 +48,7 @@ func TestBackUpDataVolume(t *testing.T) {
 
 func TestBackUpClaimOfDataVolume(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	s.create(t, `
 apiVersion: cdi.kubevirt.io/v1beta1
 kind: DataVolume
@@ -159,7 +160,7 @@ func TestClaimUID(t *testing.T) {
 // not, and the labels go when the disk is restored.
 func TestDisksOfMachine(t *testing.T) {
 	s := newSite(t)
-	log := logged(t)
+	log := testlog.Default(t)
 	long := strings.Repeat("web-", 16) + "1" // 65 characters
 	vms := s.create(t, `
 apiVersion: kubevirt.io/v1
@@ -231,7 +232,7 @@ func TestRestoreClaim(t *testing.T) {
 		{what: "state without its machine", metadata: "labels: {persistent-state-for: web}", phase: "Bound", restore: "{spec: {excludedResources: [vm]}}", warns: "without the machine"},
 		{what: "state with its machine", metadata: "labels: {persistent-state-for: web}", phase: "Bound", restore: "{spec: {includedResources: [pvc, vms]}}"},
 	} {
-		log := logged(t)
+		log := testlog.Default(t)
 		item, result, err := restored(t, "restore-pvc-action", "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: root, namespace: shop, "+c.metadata+"}, spec: {accessModes: [ReadWriteOnce], "+c.spec+"}, status: {phase: "+c.phase+"}}", c.restore)
 		if err != nil || result.Skip != c.skip {
 			t.Errorf("%s: %v, %v", c.what, result, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/client-go/rest"
 )
 
@@ -46,7 +47,7 @@ func FuzzActions(f *testing.F) {
 		if err != nil || decoded.GetKind() == "" {
 			return
 		}
-		logged(t)
+		testlog.Default(t)
 		for _, row := range answering(answer).table() {
 			edited := decoded.DeepCopy()
 			switch do := row.do.(type) { // an error is an answer

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"flag"
-	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -67,27 +65,6 @@ func (s site) fresh(t *testing.T) site {
 
 // in puts the name of the site's namespace in place of NS.
 func (s site) in(text string) string { return strings.ReplaceAll(text, "NS", s.namespace) }
-
-// logged collects what is logged until the test ends.
-func logged(t testing.TB) *strings.Builder {
-	t.Helper()
-	text, before := &strings.Builder{}, slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&locked{w: text}, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	t.Cleanup(func() { slog.SetDefault(before) })
-	return text
-}
-
-// locked is a writer for several goroutines.
-type locked struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
 
 // actions returns actions that have looked up nothing yet.
 func (s site) actions() *actions {

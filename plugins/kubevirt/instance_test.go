@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // TestInstances has the rules under which an instance is backed up, and whether
@@ -54,7 +55,7 @@ func TestInstances(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			s := s.fresh(t)
-			logged(t)
+			testlog.Default(t)
 			if c.launcher != "none" {
 				label := c.launcher
 				if label == "" {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // claimYAML is a bound claim.
@@ -51,7 +52,7 @@ metadata: {name: login}
 // for its restore.
 func TestMachineGraph(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	for _, name := range []string{"root", "data", "dump"} {
 		s.create(t, claimYAML(name, ""))
 	}
@@ -194,7 +195,7 @@ status: {phase: Running}`, []string{"persistentvolumeclaims/a-target"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			s := s.fresh(t)
-			logged(t)
+			testlog.Default(t)
 			if c.objects != "" {
 				s.create(t, c.objects)
 			}
@@ -224,7 +225,7 @@ status: {phase: Running}`, []string{"persistentvolumeclaims/a-target"}},
 // them.
 func TestHotplug(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	s.create(t, claimYAML("hot", "")+"\n---"+launcherYAML("launcher", "annotations: {kubevirt.io/domain: web}", "{phase: Running}")+`
 ---
 apiVersion: kubevirt.io/v1
@@ -243,7 +244,7 @@ status: {phase: Running, volumeStatus: [{name: hot, hotplugVolume: {attachPodNam
 // What Velero would stumble over is left out with a warning.
 func TestUnobtainable(t *testing.T) {
 	s := newSite(t)
-	log := logged(t)
+	log := testlog.Default(t)
 	s.create(t, `
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -363,7 +364,7 @@ spec: {SPEC, template: {metadata: {annotations: {ovn.kubernetes.io/mac_address: 
 				fields.TextAt(fields.ListAt(template, "spec", "networks")[1].(map[string]any), "multus", "networkName") == "net"
 		}},
 	} {
-		log := logged(t)
+		log := testlog.Default(t)
 		annotations := "annotations: {" + c.annotations + "}"
 		spec := c.spec
 		if spec == "" {

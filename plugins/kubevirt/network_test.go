@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 func TestRestoreNetwork(t *testing.T) {
@@ -18,7 +19,7 @@ func TestRestoreNetwork(t *testing.T) {
 		{`["netAttachDefName","shop/net"]`, `["netAttachDefName","shop/net"]`, ""},
 		{`{"netAttachDefName":"shop/net"`, `{"netAttachDefName":"shop/net"`, "is no JSON"},
 	} {
-		log := logged(t)
+		log := testlog.Default(t)
 		nad := parse(t, "{apiVersion: k8s.cni.cncf.io/v1, kind: NetworkAttachmentDefinition, metadata: {name: net, namespace: shop}, spec: {}}")
 		fields.MapAt(nad.Object, "spec")["config"] = c.config
 		item, result, err := restored(t, "restore-networkattachmentdefinition-action", asYAML(t, nad.Object), restore)
@@ -48,7 +49,7 @@ func TestRestoreAddressClaim(t *testing.T) {
 func TestRestoreTransient(t *testing.T) {
 	const clone = "{apiVersion: clone.kubevirt.io/v1beta1, kind: VirtualMachineClone, metadata: {name: c, namespace: shop}, spec: {source: {apiGroup: kubevirt.io, kind: VirtualMachine, name: web}}}"
 	const export = "{apiVersion: export.kubevirt.io/v1, kind: VirtualMachineExport, metadata: {name: e, namespace: shop}, spec: {tokenSecretRef: s, source: {kind: PersistentVolumeClaim, name: root}}}"
-	logged(t)
+	testlog.Default(t)
 	for _, text := range []string{clone, export, "{kind: VirtualMachineInstanceMigration, metadata: {name: m, namespace: shop}}"} {
 		for _, value := range []string{"", "velero.kubevirt.io/restore-transient-objects: \"false\""} {
 			if _, result, err := restored(t, "restore-transient-action", text, "{metadata: {labels: {"+value+"}}}"); err != nil || !result.Skip || result.AdditionalItems != nil {
@@ -81,7 +82,7 @@ func TestRestorePod(t *testing.T) {
 // A pool comes with its machines, and is restored paused and after them.
 func TestPool(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	const vm = "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: NAME, ownerReferences: [{apiVersion: pool.kubevirt.io/v1alpha1, kind: VirtualMachinePool, name: POOL, uid: x}]}"
 	for name, pool := range map[string]string{"web-0": "web", "web-1": "web", "db-0": "db"} {
 		s.create(t, strings.NewReplacer("NAME", name, "POOL", pool).Replace(vm))

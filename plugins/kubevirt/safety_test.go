@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // objects of a running machine with a data volume and a claim, and of one disk
@@ -64,7 +66,7 @@ func TestRunningMachines(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			s := s.fresh(t)
-			logged(t)
+			testlog.Default(t)
 			label := c.instanceLabel
 			if label == "" {
 				label = "app"
@@ -142,7 +144,7 @@ func TestDisks(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			s := s.fresh(t)
-			logged(t)
+			testlog.Default(t)
 			if c.objects != "" {
 				s.create(t, strings.Replace(c.objects, "LABEL", "app", 1))
 			}
@@ -156,7 +158,7 @@ func TestDisks(t *testing.T) {
 // TestResourcePolicy has the filters of a ConfigMap with resource policies.
 func TestResourcePolicy(t *testing.T) {
 	s := newSite(t)
-	logged(t)
+	testlog.Default(t)
 	s.create(t, `
 apiVersion: v1
 kind: ConfigMap

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/client-go/rest"
 )
 
@@ -29,7 +30,7 @@ func TestWithoutCDI(t *testing.T) {
 			return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
 		})}, nil
 	}))
-	log := logged(t)
+	log := testlog.Default(t)
 	vm := parse(t, `{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: web, namespace: shop}, spec: {template: {spec: {networks: [{multus: {networkName: net}}], volumes: [{dataVolume: {name: root}}]}}}}`)
 	_, items, err := backUp(t, a, "backup-virtualmachine-action", vm, "")
 	if err != nil {

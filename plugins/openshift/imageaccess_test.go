@@ -23,6 +23,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 )
@@ -133,7 +134,7 @@ func testImageCredentials(t *testing.T) {
 			if c.location != "absent" {
 				s.location(c.location, c.changes...)
 			}
-			log := logLines(t)
+			log := testlog.Default(t)
 			backup := s.backupAt(c.location, "b-"+c.location)
 			_, err := s.backUpStream("app", backup)
 			if err == nil {
@@ -154,7 +155,7 @@ func testImageCredentials(t *testing.T) {
 			if !errors.Is(second, imagecopy.CodeImagesUnavailable) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
 				t.Errorf("the next stream: %v", second)
 			}
-			for _, told := range []string{err.Error(), second.Error(), log()} {
+			for _, told := range []string{err.Error(), second.Error(), log.String()} {
 				if strings.Contains(told, "HIDDEN") || strings.Contains(told, s.minio.SecretKey) || strings.Contains(told, s.cluster.Config.BearerToken) || strings.Contains(told, "panic") {
 					t.Errorf("this tells too much: %s", told)
 				}
@@ -163,11 +164,11 @@ func testImageCredentials(t *testing.T) {
 	}
 	t.Run("a location of nobody with a credential", func(t *testing.T) {
 		s := s.again(t)
-		log := logLines(t)
+		log := testlog.Default(t)
 		_, err := s.backUpStream("app", s.backup("b-own"))
 		s.must(err)
-		if !strings.Contains(log(), "secret "+s.velero+"/cloud, key key") || strings.Contains(log(), "level=WARN") {
-			t.Errorf("the log says\n%s", log())
+		if !strings.Contains(log.String(), "secret "+s.velero+"/cloud, key key") || strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("the log says\n%s", log.String())
 		}
 	})
 	t.Run("provider in full", func(t *testing.T) {

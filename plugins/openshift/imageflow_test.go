@@ -24,6 +24,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/support/sampleimage"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -88,7 +89,7 @@ func (s *imageSite) addTags(namespace, name, tags string) {
 func testRoundTrip(t *testing.T) {
 	s := newImageSite(t, unchanged, nil)
 	old, current, index := s.fill()
-	log := logLines(t)
+	log := testlog.Default(t)
 	item, err := s.backUpStream("app", s.backup("one"))
 	s.must(err)
 	summary, ok := imagecopy.ReadSummary(item)
@@ -96,7 +97,7 @@ func testRoundTrip(t *testing.T) {
 		t.Errorf("the backup says %s", fields.Annotation(item, api.ImageCopyKey))
 	}
 	for _, image := range []string{old, current, index} {
-		if !strings.Contains(log(), "digest="+image) {
+		if !strings.Contains(log.String(), "digest="+image) {
 			t.Errorf("there is no line about %s", image)
 		}
 	}
@@ -185,15 +186,15 @@ func testPrunedHistory(t *testing.T) {
 	stream := s.stream(s.namespace, "app")
 	v1 := slices.Collect(fields.Each(fields.ListAt(stream.Object, "status", "tags")))[0]
 	v1["items"] = append(fields.ListAt(v1, "items"), fields.Map{"image": digestOf("b").String(), "dockerImageReference": reference + digestOf("b").String()})
-	log := logLines(t)
+	log := testlog.Default(t)
 	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
 	_, err := backup.Backup(t.Context(), sdk.BackupInput{Item: stream, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("pruned")))})
 	s.must(err)
 	if summary, _ := imagecopy.ReadSummary(stream); summary.Images != 1 || len(summary.Missing) != 1 || summary.Missing[0] != digestOf("b") {
 		t.Errorf("summary %+v", summary)
 	}
-	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), reference+digestOf("b").String()) {
-		t.Errorf("the log says\n%s", log())
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), reference+digestOf("b").String()) {
+		t.Errorf("the log says\n%s", log.String())
 	}
 	// The backup is restored as far as it goes.
 	target, into := s.otherRegistry(), s.cluster.NewNamespace(t)
@@ -230,14 +231,14 @@ func testPresentStreams(t *testing.T) {
 	s.must(err)
 	now := history(changed, "v1")[0]
 
-	log := logLines(t)
+	log := testlog.Default(t)
 	_, err = s.restoreStream(item, s.registry, s.restore("keep", "b", ""))
 	s.must(err)
 	kept := s.stream(s.namespace, "app")
 	if history(kept, "v1")[0] != now || !slices.Equal(history(kept, "v2"), []string{two}) || fields.HasAnnotation(kept, api.ImageCopyKey) {
 		t.Errorf("kept: %v", kept.Object)
 	}
-	if warning := log(); !strings.Contains(warning, "level=WARN") || !strings.Contains(warning, "inBackup="+one) || !strings.Contains(warning, "inCluster="+now) {
+	if warning := log.String(); !strings.Contains(warning, "level=WARN") || !strings.Contains(warning, "inBackup="+one) || !strings.Contains(warning, "inCluster="+now) {
 		t.Errorf("the log says\n%s", warning)
 	}
 	_, err = s.restoreStream(item, s.registry, s.restore("update", "b", ", existingResourcePolicy: update"))
@@ -261,7 +262,7 @@ func testDeletedMeanwhile(t *testing.T) {
 			fields.Map{"tag": "v9", "items": []any{fields.Map{"image": digestOf("b").String(), "dockerImageReference": reference}}})
 	}
 	backup := find[sdk.BackupItemAction](t, s.actions, "19-is-backup")
-	log := logLines(t)
+	log := testlog.Default(t)
 	tagged := s.stream(s.namespace, "app")
 	add(tagged)
 	_, err := backup.Backup(t.Context(), sdk.BackupInput{Item: tagged, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("tag")))})
@@ -275,7 +276,7 @@ func testDeletedMeanwhile(t *testing.T) {
 	fields.MapAt(gone.Object, "status")["tags"] = fields.ListAt(gone.Object, "status", "tags")[1:]
 	_, err = backup.Backup(t.Context(), sdk.BackupInput{Item: gone, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("stream")))})
 	s.must(err)
-	if text := log(); strings.Count(text, "deleted while the backup ran") != 2 || strings.Count(text, "streamIsDeleted=true") != 1 {
+	if text := log.String(); strings.Count(text, "deleted while the backup ran") != 2 || strings.Count(text, "streamIsDeleted=true") != 1 {
 		t.Errorf("the log says\n%s", text)
 	}
 }
@@ -384,15 +385,15 @@ spec: {template: {spec: {containers: [{image: %q}]}}}}`, s.namespace, s.registry
 			want: pod(target.Host + "/" + into + "/app@" + digestOf("a").String())},
 	})
 	// Where the bucket is not to be had, workloads are restored all the same.
-	log := logLines(t)
+	log := testlog.Default(t)
 	for range 3 {
 		restoreCases(t, s.actions, "13-deployment", []restoreCase{
 			{what: "no backup", item: pod(s.registry.Host + "/" + s.namespace + "/app@" + image.Digest.String()), restore: s.restore("gone", "gone", ""),
 				want: pod(target.Host + "/" + s.namespace + "/app@" + image.Digest.String())},
 		})
 	}
-	if n := strings.Count(log(), "level=WARN"); n != 1 {
-		t.Errorf("%d warnings in\n%s", n, log())
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings in\n%s", n, log.String())
 	}
 }
 
@@ -536,12 +537,12 @@ func testDeletedBackups(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 	// Nothing of a deletion fails for what cannot be reached.
-	log := logLines(t)
+	log := testlog.Default(t)
 	item := second.DeepCopy()
 	_, err = find[sdk.DeleteItemAction](t, s.again(t).actions, "28-is-delete").Delete(t.Context(), sdk.DeleteInput{Item: item, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backupAt("gone", "third")))})
 	s.must(err)
-	if !strings.Contains(log(), "level=WARN") || !strings.Contains(log(), "LOCATION_MISSING") {
-		t.Errorf("the log says\n%s", log())
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "LOCATION_MISSING") {
+		t.Errorf("the log says\n%s", log.String())
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // streamOf is an image stream with those annotations and one image of that host.
@@ -94,10 +95,10 @@ func TestImageStream(t *testing.T) {
 
 	t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", "")
 	for host, warnings := range map[string]int{"quay.io": 0, "local": 1} {
-		log := logLines(t)
+		log := testlog.Default(t)
 		restoreCases(t, offline(t), "19-is-restore", []restoreCase{{what: "without its images", item: streamOf("", host), want: streamOf("", host)}})
-		if got := strings.Count(log(), "without its images"); got != warnings {
-			t.Errorf("images of %s: %d warnings: %s", host, got, log())
+		if got := strings.Count(log.String(), "without its images"); got != warnings {
+			t.Errorf("images of %s: %d warnings: %s", host, got, log.String())
 		}
 	}
 }
@@ -130,15 +131,15 @@ spec: {tags: [{name: v1}%s]}, status: {tags: [{tag: v1, items: [{image: %q, dock
 	} {
 		t.Setenv("OPENSHIFT_IMAGESTREAM_BACKUP", c.images)
 		a := actionsAt(t, imageAPI(t, map[string]string{"copy/imagestreams/there": "{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: there}}"}))
-		log := logLines(t)
+		log := testlog.Default(t)
 		restoreCases(t, a, "19-is-restore", []restoreCase{{
 			what:    c.what,
 			item:    stream(c.annotations, pinned+foreign+imported+alias+present+absent),
 			restore: "{metadata: {name: r}, spec: {namespaceMapping: {shop: copy}}}",
 			want:    stream(c.annotations, fitted+alias+present),
 		}})
-		if !strings.Contains(log(), "tags=\"[pinned foreign gone]\"") {
-			t.Errorf("%s: the log says\n%s", c.what, log())
+		if !strings.Contains(log.String(), "tags=\"[pinned foreign gone]\"") {
+			t.Errorf("%s: the log says\n%s", c.what, log.String())
 		}
 	}
 }

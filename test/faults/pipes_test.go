@@ -3,11 +3,11 @@ package faults
 import (
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/test/support/host"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 // startUnread starts a plugin whose pipes are not read.
@@ -73,28 +73,10 @@ func TestLogReadAgain(t *testing.T) {
 		}
 	}
 	do("log 5000")
-	log := &logReader{}
+	log := testlog.New()
 	go func() { _, _ = io.Copy(log, d.Errors) }()
 	eventually(t, "the note of lost lines", func() bool {
 		do("log 1")
-		return log.contains("log lines were dropped")
+		return strings.Contains(log.String(), "log lines were dropped")
 	})
-}
-
-// logReader keeps what was read.
-type logReader struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logReader) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logReader) contains(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), text)
 }

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +27,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 var servers stack.Stack
@@ -47,7 +47,7 @@ type scene struct {
 	bucket   string
 	client   *container.Client
 	config   map[string]string
-	log      *logged
+	log      *testlog.Log
 }
 
 // overTLS and overHTTP name the two servers.
@@ -60,7 +60,7 @@ func newScene(t testing.TB, secure bool) *scene {
 	t.Helper()
 	bare(t)
 	a := servers.Azurite(t)
-	s := &scene{t: t, azurite: a, endpoint: a.Endpoint, bucket: a.NewContainer(t), log: &logged{}}
+	s := &scene{t: t, azurite: a, endpoint: a.Endpoint, bucket: a.NewContainer(t), log: testlog.New()}
 	if secure {
 		s.endpoint = a.TLSEndpoint
 	}
@@ -113,7 +113,7 @@ func (s *scene) open(config ...string) (*store, error) {
 			delete(all, config[i])
 		}
 	}
-	st := &store{azblob.New(slog.New(slog.NewTextHandler(s.log, nil))), s.bucket}
+	st := &store{azblob.New(s.log.Logger()), s.bucket}
 	s.t.Cleanup(st.Close)
 	_, err := st.Init(s.t.Context(), sdk.InitInput{Config: all})
 	return st, err
@@ -233,24 +233,6 @@ func random(size int) []byte {
 
 // stream hides that a body is in memory.
 func stream(content []byte) io.Reader { return io.MultiReader(bytes.NewReader(content)) }
-
-// logged keeps what is logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // says fails unless an error has all of the words.
 func says(t *testing.T, what string, err error, words ...string) {

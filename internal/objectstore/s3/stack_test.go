@@ -5,14 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -24,6 +22,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/s3proxy"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 var servers stack.Stack
@@ -41,7 +40,7 @@ type scene struct {
 	bucket   string
 	client   *minio.Client
 	config   map[string]string
-	log      *logged
+	log      *testlog.Log
 }
 
 // overTLS and overHTTP name the two servers.
@@ -53,7 +52,7 @@ const (
 func newScene(t testing.TB, secure bool) *scene {
 	t.Helper()
 	m := servers.MinIO(t)
-	s := &scene{t: t, minio: m, endpoint: m.Endpoint, bucket: m.NewBucket(t), log: &logged{}}
+	s := &scene{t: t, minio: m, endpoint: m.Endpoint, bucket: m.NewBucket(t), log: testlog.New()}
 	if secure {
 		s.endpoint = m.TLSEndpoint
 	}
@@ -90,7 +89,7 @@ func (s *scene) behind(rules ...s3proxy.Rule) *s3proxy.Proxy {
 // value of "-" removes a key.
 func (s *scene) store(changes ...string) *s3.Store {
 	s.t.Helper()
-	store := s3.New(slog.New(slog.NewTextHandler(s.log, nil)))
+	store := s3.New(s.log.Logger())
 	if _, err := store.Init(s.t.Context(), sdk.InitInput{Config: s.with(changes...)}); err != nil {
 		s.t.Fatalf("Init: %v", err)
 	}
@@ -179,22 +178,4 @@ func random(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)}).Read(b)
 	return b
-}
-
-// logged keeps what is logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

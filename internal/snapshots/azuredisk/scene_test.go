@@ -1,14 +1,11 @@
 package azuredisk
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +14,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 const group = "nodes"
@@ -27,7 +25,7 @@ type scene struct {
 	*Snapshotter
 	t      *testing.T
 	config map[string]string
-	log    *logged
+	log    *testlog.Log
 }
 
 // newScene returns a snapshotter with these keys and values besides those by which
@@ -39,7 +37,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	app := cloud.AddApp(azurefake.App{Secret: "s3cret"})
 	login, ca := fakecloud.ServeTLS(t, cloud.Login())
 	manager, _ := fakecloud.ServeTLS(t, cloud.ResourceManager())
-	s := &scene{Cloud: cloud, t: t, log: &logged{}}
+	s := &scene{Cloud: cloud, t: t, log: testlog.New()}
 	s.config = map[string]string{
 		"caCert": string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
 		"resourceManagerAudience": "https://management.azure.com", "disableInstanceDiscovery": "true",
@@ -49,7 +47,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	for i := 0; i < len(config); i += 2 {
 		s.config[config[i]] = config[i+1]
 	}
-	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
+	s.Snapshotter = New(s.log.Logger())
 	s.clock = cloud
 	t.Cleanup(s.transports.Close)
 	s.mustInit(s.config)
@@ -158,22 +156,4 @@ func fails(t *testing.T, what string, err error, code fault.Code, words ...strin
 			t.Errorf("%s: %q is not in: %v", what, w, err)
 		}
 	}
-}
-
-// logged keeps what is logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

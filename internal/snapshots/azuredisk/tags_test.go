@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 func TestSnapshotTags(t *testing.T) {
@@ -29,8 +31,8 @@ func TestSnapshotTags(t *testing.T) {
 
 // Of too many tags those of Velero and of the configuration stay.
 func TestManyTags(t *testing.T) {
-	log := &logged{}
-	s := &compute{settings: settings{tags: map[string]string{"owner": "x"}}, log: slog.New(slog.NewTextHandler(log, nil))}
+	log := testlog.New()
+	s := &compute{settings: settings{tags: map[string]string{"owner": "x"}}, log: log.Logger()}
 	disk := &resource{Tags: map[string]string{}}
 	for i := range 60 {
 		disk.Tags[fmt.Sprintf("tag-%02d", i)] = "v"

@@ -1,12 +1,9 @@
 package ebs
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -15,6 +12,7 @@ import (
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
 const region = "eu-central-1"
@@ -25,7 +23,7 @@ type scene struct {
 	t      *testing.T
 	keys   awsfake.Keys
 	config map[string]string
-	log    *logged
+	log    *testlog.Log
 	*Snapshotter
 }
 
@@ -35,7 +33,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	t.Helper()
 	awsfake.ClearEnvironment(t)
 	cloud := awsfake.New(region)
-	s := &scene{Cloud: cloud, t: t, keys: cloud.AddUser("velero"), log: &logged{}}
+	s := &scene{Cloud: cloud, t: t, keys: cloud.AddUser("velero"), log: testlog.New()}
 	s.config = map[string]string{
 		"region": region, "ec2Url": fakecloud.Serve(t, cloud.EC2()), "credentialsFile": credentialsFile(t, s.keys),
 	}
@@ -43,7 +41,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	for i := 0; i < len(config); i += 2 {
 		s.config[config[i]] = config[i+1]
 	}
-	s.Snapshotter = New(slog.New(slog.NewTextHandler(s.log, nil)))
+	s.Snapshotter = New(s.log.Logger())
 	s.clock = cloud
 	if _, err := s.Init(t.Context(), sdk.InitInput{Config: s.config}); err != nil {
 		t.Fatal(err)
@@ -73,22 +71,4 @@ func persistentVolume(t *testing.T, json string) *unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	return pv
-}
-
-// logged keeps what is logged.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -8,7 +8,7 @@
 //	cloud := azurefake.New()
 //	app := cloud.AddApp(azurefake.App{Secret: "..."})
 //	disk := cloud.AddDisk(azurefake.Disk{Group: "nodes", Name: "pvc-1", SKU: "Premium_LRS"})
-//	endpoint := cloud.Serve(t, cloud.ResourceManager())
+//	endpoint := fakecloud.Serve(t, cloud.ResourceManager())
 //
 // Time is that of the machine and what a test adds with Advance, so that nobody
 // waits for a snapshot to complete or a token to end.
