@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // Lifetimes of what a memo holds.
@@ -34,18 +36,17 @@ type Memo[T any] struct {
 	// Lifetime is how long a value is used; 0 is Fresh.
 	Lifetime time.Duration
 
+	loading sharedwork.Group[string, T]
+
 	mu      sync.Mutex
 	entries map[string]*entry[T]
 }
 
 type entry[T any] struct {
-	last *entry[T]     // holds the last value while this entry is filled, or nil
-	done chan struct{} // closed when the fields below are set
-
 	value   T
 	err     error
 	loaded  time.Time
-	expires time.Time // zero: there is nothing for other callers
+	expires time.Time
 }
 
 // Get returns the value of a key. load is called when there is none that is
@@ -53,97 +54,78 @@ type entry[T any] struct {
 // load ends because its caller is gone, or with a transient error, the next one
 // tries again.
 func (m *Memo[T]) Get(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
-	for {
-		e, mine := m.claim(key)
-		if mine {
-			m.fill(ctx, key, e, load)
-			return e.value, e.err
-		}
-		select {
-		case <-ctx.Done():
-			var none T
-			return none, context.Cause(ctx)
-		case <-e.done:
-		}
-		if !e.expires.IsZero() {
-			return e.value, e.err
-		}
+	if e := m.fresh(key); e != nil {
+		return e.value, e.err
 	}
+	value, _, err := m.loading.Do(ctx, key, func(ctx context.Context) (T, bool, error) {
+		if e := m.fresh(key); e != nil { // of somebody who has ended meanwhile
+			return e.value, true, e.err
+		}
+		return m.load(ctx, key, load)
+	})
+	return value, err
 }
 
-// claim returns the entry of a key, and whether the caller is to fill it.
-func (m *Memo[T]) claim(key string) (e *entry[T], mine bool) {
+// load looks a key up and keeps what others may use, too.
+func (m *Memo[T]) load(ctx context.Context, key string, load func(context.Context) (T, error)) (value T, shared bool, err error) {
+	last := m.usable(key)
+	value, err = load(ctx)
+	now := time.Now()
+	e := &entry[T]{value: value, err: err, loaded: now, expires: now.Add(FailureFresh)}
+	switch {
+	case err == nil:
+		e.expires = now.Add(cmp.Or(m.Lifetime, Fresh))
+	case ctx.Err() != nil:
+		return value, false, err
+	case !IsTransient(err):
+	case last != nil:
+		slog.Warn("the cluster cannot be asked, and what it answered before is used", "error", err)
+		e.value, e.err, e.loaded = last.value, nil, last.loaded
+	default:
+		return value, false, err
+	}
+	m.keep(key, e)
+	return e.value, true, e.err
+}
+
+// keep stores an entry, and drops those that serve nobody any more.
+func (m *Memo[T]) keep(key string, e *entry[T]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
-	old, ok := m.entries[key]
-	if ok && !old.stale(now) {
-		return old, false
-	}
-	for other, e := range m.entries {
-		if e.stale(now) && !e.usable(now) {
+	for other, old := range m.entries {
+		if now := time.Now(); !old.isFresh(now) && !old.isUsable(now) {
 			delete(m.entries, other)
 		}
 	}
 	if m.entries == nil {
 		m.entries = map[string]*entry[T]{}
 	}
-	e = &entry[T]{done: make(chan struct{})}
-	if ok && old.usable(now) {
-		e.last = old
-	}
 	m.entries[key] = e
-	return e, true
 }
 
-// fill loads the value of an entry. An entry that has nothing for other callers,
-// as the caller is gone, load has panicked or the error is transient, expires at
-// the zero time. The last value then takes its place.
-func (m *Memo[T]) fill(ctx context.Context, key string, e *entry[T], load func(context.Context) (T, error)) {
-	defer func() {
-		if e.expires.IsZero() {
-			m.mu.Lock()
-			delete(m.entries, key)
-			if e.last != nil {
-				m.entries[key] = e.last
-			}
-			m.mu.Unlock()
-		}
-		e.last = nil
-		close(e.done)
-	}()
-	e.value, e.err = load(ctx)
-	e.loaded = time.Now()
-	switch {
-	case e.err == nil:
-		e.expires = e.loaded.Add(cmp.Or(m.Lifetime, Fresh))
-	case ctx.Err() != nil:
-	case !IsTransient(e.err):
-		e.expires = e.loaded.Add(FailureFresh)
-	case e.last != nil:
-		slog.Warn("the cluster cannot be asked, and what it answered before is used", "error", e.err)
-		e.value, e.err, e.loaded = e.last.value, nil, e.last.loaded
-		e.expires = time.Now().Add(FailureFresh)
+// fresh returns the entry of a key, or nil if the key has to be looked up.
+func (m *Memo[T]) fresh(key string) *entry[T] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[key]; e != nil && e.isFresh(time.Now()) {
+		return e
 	}
+	return nil
 }
 
-// stale reports whether the entry is filled and no longer fresh.
-func (e *entry[T]) stale(now time.Time) bool {
-	select {
-	case <-e.done:
-		return !now.Before(e.expires)
-	default:
-		return false
+// usable returns the entry of a key that may serve while the key cannot be looked up
+// again, or nil.
+func (m *Memo[T]) usable(key string) *entry[T] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[key]; e != nil && e.isUsable(time.Now()) {
+		return e
 	}
+	return nil
 }
 
-// usable reports whether the entry has a value that may serve while it cannot be
-// looked up again.
-func (e *entry[T]) usable(now time.Time) bool {
-	select {
-	case <-e.done:
-		return e.err == nil && now.Before(e.loaded.Add(Usable))
-	default:
-		return false
-	}
+func (e *entry[T]) isFresh(now time.Time) bool { return now.Before(e.expires) }
+
+func (e *entry[T]) isUsable(now time.Time) bool {
+	return e.err == nil && now.Before(e.loaded.Add(Usable))
 }

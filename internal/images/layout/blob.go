@@ -30,7 +30,7 @@ func (t *Tree) PutBlob(ctx context.Context, repository string, b images.Descript
 // putContent stores a blob if it is not there in its right size, or if it was
 // found damaged, and returns the number of bytes that were read for it.
 func (t *Tree) putContent(ctx context.Context, b images.Descriptor, open images.Open) (int64, error) {
-	read, mine, err := t.blobs.do(ctx, b.Digest, func(ctx context.Context) (int64, error) {
+	read, mine, err := t.blobs.Do(ctx, b.Digest, func(ctx context.Context) (int64, error) {
 		key := blobKey(b.Digest)
 		damaged, err := t.isDamaged(ctx, b.Digest)
 		if err != nil {

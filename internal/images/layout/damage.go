@@ -60,7 +60,7 @@ func isWrong(ctx context.Context, bucket objectstore.Bucket, d digest.Digest) (b
 // isDamaged reports whether there is a note that a blob is damaged. All notes are
 // listed once, as there are hardly any.
 func (t *Tree) isDamaged(ctx context.Context, d digest.Digest) (bool, error) {
-	notes, _, err := t.damaged.do(ctx, "", func(ctx context.Context) (map[string]bool, error) {
+	notes, _, err := t.damaged.Do(ctx, "", func(ctx context.Context) (map[string]bool, error) {
 		return keys(ctx, t.bucket, damagedRoot)
 	})
 	return notes[damagedKey(d)], err

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // repository is what is known of the links of a repository. The first entry of
@@ -24,12 +25,12 @@ type repository struct {
 	name string
 
 	mu    sync.Mutex
-	right map[string]bool                   // keys of links that are there with the right content
-	view  *shared[string, map[string]int64] // sizes of links by their keys
+	right map[string]bool                           // keys of links that are there with the right content
+	view  sharedwork.Once[string, map[string]int64] // sizes of links by their keys
 }
 
 func newRepository(name string) *repository {
-	return &repository{name: name, right: map[string]bool{}, view: newShared[string, map[string]int64]()}
+	return &repository{name: name, right: map[string]bool{}}
 }
 
 // place is a blob or manifest in a repository.
@@ -71,7 +72,7 @@ func (t *Tree) has(ctx context.Context, r *repository, key string, d digest.Dige
 	if r.isRight(key) {
 		return true, nil
 	}
-	sizes, _, err := r.view.do(ctx, r.name, func(ctx context.Context) (map[string]int64, error) {
+	sizes, _, err := r.view.Do(ctx, r.name, func(ctx context.Context) (map[string]int64, error) {
 		sizes := map[string]int64{}
 		for o, err := range t.bucket.List(ctx, ownFolders(r.name)) {
 			if err != nil {
@@ -131,7 +132,7 @@ func (t *Tree) PutManifest(ctx context.Context, repository string, m *images.Man
 // for that, which costs no more than to ask for its size, so that a damaged one is
 // replaced.
 func (t *Tree) storeManifest(ctx context.Context, d digest.Digest, content []byte) error {
-	_, _, err := t.blobs.do(ctx, d, func(ctx context.Context) (int64, error) {
+	_, _, err := t.blobs.Do(ctx, d, func(ctx context.Context) (int64, error) {
 		key := blobKey(d)
 		stored, err := read(ctx, t.bucket, key, int64(len(content)))
 		switch {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // BothSpellings returns a bucket of a provider for which some releases have
@@ -17,17 +18,17 @@ import (
 // none. Where both are, an object with the spelling of the tree counts. Keys
 // outside of the tree and its index, which are Velero's, are left as they are.
 func BothSpellings(bucket objectstore.Bucket) objectstore.Bucket {
-	return &spellings{bucket, newShared[string, bool]()}
+	return &spellings{Bucket: bucket}
 }
 
 type spellings struct {
 	objectstore.Bucket
-	slash *shared[string, bool] // whether new keys get one
+	slash sharedwork.Once[string, bool] // whether new keys get one
 }
 
 // spelled returns a key as new objects have it, and the other spelling.
 func (s *spellings) spelled(ctx context.Context, key string) (usual, other string, err error) {
-	slash, _, err := s.slash.do(ctx, "", func(ctx context.Context) (bool, error) {
+	slash, _, err := s.slash.Do(ctx, "", func(ctx context.Context) (bool, error) {
 		with, err := s.any(ctx, "/"+blobsRoot)
 		if with || err != nil {
 			return with, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore"
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // Tree reads images from a bucket and, for one backup, writes them. Its methods
@@ -28,8 +29,8 @@ type Tree struct {
 	entries      map[digest.Digest]*ownEntry // by image
 	puttable     map[place]bool              // what was announced
 	repositories map[string]*repository
-	blobs        *shared[digest.Digest, int64]    // that are there
-	damaged      *shared[string, map[string]bool] // notes of damaged blobs
+	blobs        sharedwork.Once[digest.Digest, int64]    // that are there
+	damaged      sharedwork.Once[string, map[string]bool] // notes of damaged blobs
 }
 
 var (
@@ -48,8 +49,6 @@ func NewTree(bucket objectstore.Bucket, backup Backup, log *slog.Logger) *Tree {
 		entries:      map[digest.Digest]*ownEntry{},
 		puttable:     map[place]bool{},
 		repositories: map[string]*repository{},
-		blobs:        newShared[digest.Digest, int64](),
-		damaged:      newShared[string, map[string]bool](),
 	}
 }
 

@@ -430,9 +430,7 @@ func TestCancellationOfOneCaller(t *testing.T) {
 		stays <- err
 	}()
 	for {
-		tree.blobs.mu.Lock()
-		waiting := tree.blobs.attempts[b.Digest].waiting
-		tree.blobs.mu.Unlock()
+		waiting := tree.blobs.Waiting(b.Digest)
 		if waiting == 2 {
 			break
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/internal/images"
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // Config says how a registry is reached.
@@ -44,13 +45,13 @@ type Client struct {
 	log        *slog.Logger
 	pause      func(context.Context, time.Duration) error
 
-	authorizing inFlight // by repository
+	authorizing sharedwork.Group[string, struct{}] // by repository
 	mu          sync.Mutex
 	authorized  map[string]*http.Client // by repository
 
 	known     blobRepositories
-	putting   inFlight // by repository and digest
-	uploading inFlight // by digest
+	putting   sharedwork.Group[string, struct{}] // by repository and digest
+	uploading sharedwork.Group[string, struct{}] // by digest
 }
 
 var (
@@ -129,7 +130,7 @@ func (c *Client) authorize(ctx context.Context, repository string) (*http.Client
 	if client := c.authorizedFor(repository); client != nil {
 		return client, nil
 	}
-	_, err := c.authorizing.do(ctx, repository, func() error {
+	err := share(ctx, &c.authorizing, repository, func() error {
 		if c.authorizedFor(repository) != nil {
 			return nil
 		}
@@ -144,6 +145,16 @@ func (c *Client) authorize(ctx context.Context, repository string) (*http.Client
 		return nil
 	})
 	return c.authorizedFor(repository), err
+}
+
+// share does work for all callers that ask for it at the same time. They get its error
+// as well, unless it comes of the end of the caller that works.
+func share(ctx context.Context, group *sharedwork.Group[string, struct{}], key string, work func() error) error {
+	_, _, err := group.Do(ctx, key, func(ctx context.Context) (none struct{}, shared bool, err error) {
+		err = work()
+		return none, ctx.Err() == nil, err
+	})
+	return err
 }
 
 func (c *Client) authorizedFor(repository string) *http.Client {

@@ -25,11 +25,13 @@ func (c *Client) PutBlob(ctx context.Context, repository string, b images.Descri
 			return err
 		})
 	}
-	_, err = c.putting.do(ctx, repository+"@"+b.Digest.String(), func() error {
+	err = share(ctx, &c.putting, repository+"@"+b.Digest.String(), func() error {
 		if c.known.has(repository, b.Digest) {
 			return nil
 		}
-		if ran, err := c.uploading.do(ctx, b.Digest.String(), put); ran || ctx.Err() != nil {
+		ran := false
+		err := share(ctx, &c.uploading, b.Digest.String(), func() error { ran = true; return put() })
+		if ran || ctx.Err() != nil {
 			return err
 		}
 		return put()

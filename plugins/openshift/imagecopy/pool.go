@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/oadp-plugins/oadp-plugins/internal/sharedwork"
 )
 
 // pool keeps open what the calls of a backup or restore use together, and closes
@@ -16,6 +18,8 @@ type pool[T any] struct {
 	// Idle is how long a value stays open without users; 0 is poolIdle.
 	Idle time.Duration
 
+	opening sharedwork.Group[string, struct{}]
+
 	mu      sync.Mutex
 	entries map[string]*pooled[T]
 }
@@ -23,11 +27,9 @@ type pool[T any] struct {
 const poolIdle = 10 * time.Minute
 
 type pooled[T any] struct {
-	ready     chan struct{} // closed when the fields below are set
-	value     T
-	close     func()
-	err       error
-	abandoned bool // the caller that was to open it is gone
+	value T
+	close func()
+	err   error
 
 	// Guarded by the mutex of the pool.
 
@@ -47,70 +49,90 @@ type opener[T any] func(context.Context) (value T, close func(), err error)
 // for that. One without a name gets the error, too, and does not count.
 func (p *pool[T]) use(ctx context.Context, key, who string, open opener[T]) (value T, done func(), err error) {
 	for {
-		e, mine := p.claim(key)
-		if mine {
-			p.fill(ctx, key, e, open)
-		}
-		select {
-		case <-e.ready:
-		case <-ctx.Done():
-		}
-		switch {
-		case ctx.Err() != nil:
-			err = context.Cause(ctx)
-		case e.abandoned:
-			continue
-		case e.err != nil:
-			err = p.tell(e, who)
-		default:
+		if e := p.take(key); e != nil {
+			if err := p.errorFor(ctx, e, who); err != nil {
+				p.release(key, e)
+				return value, nil, err
+			}
 			return e.value, sync.OnceFunc(func() { p.release(key, e) }), nil
 		}
-		p.release(key, e)
-		return value, nil, err
+		_, _, err := p.opening.Do(ctx, key, func(ctx context.Context) (none struct{}, shared bool, err error) {
+			shared, err = p.fill(ctx, key, open)
+			return none, shared, err
+		})
+		if err != nil {
+			return value, nil, err
+		}
 	}
 }
 
-// claim returns the entry of a key for one more user, and whether that user is
-// to fill it.
-func (p *pool[T]) claim(key string) (e *pooled[T], mine bool) {
+// take returns the entry of a key for one more user, or nil.
+func (p *pool[T]) take(key string) *pooled[T] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e, ok := p.entries[key]
-	if !ok {
-		e = &pooled[T]{ready: make(chan struct{})}
-		if p.entries == nil {
-			p.entries = map[string]*pooled[T]{}
-		}
-		p.entries[key] = e
+	e := p.entries[key]
+	if e == nil {
+		return nil
 	}
 	if e.timer != nil {
 		e.timer.Stop()
 	}
 	e.users++
-	return e, !ok
+	return e
 }
 
-func (p *pool[T]) fill(ctx context.Context, key string, e *pooled[T], open opener[T]) {
-	e.abandoned = true // unless open returns
-	defer func() {
-		if e.abandoned {
-			p.mu.Lock()
-			delete(p.entries, key)
-			p.mu.Unlock()
-		}
-		close(e.ready)
-	}()
+// fill opens the value of a key unless somebody has done so meanwhile. filled is
+// false, with an error, when that ended with its caller.
+func (p *pool[T]) fill(ctx context.Context, key string, open opener[T]) (filled bool, err error) {
+	if p.has(key) {
+		return true, nil
+	}
+	e := &pooled[T]{}
 	e.value, e.close, e.err = open(ctx)
-	e.abandoned = e.err != nil && ctx.Err() != nil
+	if e.err != nil && ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.entries == nil {
+		p.entries = map[string]*pooled[T]{}
+	}
+	p.entries[key] = e
+	p.closeWhenIdle(key, e)
+	return true, nil
+}
+
+func (p *pool[T]) has(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.entries[key] != nil
+}
+
+// errorFor returns why a caller cannot use an entry, or nil.
+func (p *pool[T]) errorFor(ctx context.Context, e *pooled[T], who string) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case e.err != nil:
+		return p.tell(e, who)
+	}
+	return nil
 }
 
 func (p *pool[T]) release(key string, e *pooled[T]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.users--; e.users > 0 || e.err != nil || p.entries[key] != e {
-		return
+	if e.users--; e.users == 0 && p.entries[key] == e {
+		p.closeWhenIdle(key, e)
 	}
-	e.timer = time.AfterFunc(cmp.Or(p.Idle, poolIdle), func() { p.end(key, e) })
+}
+
+// closeWhenIdle ends an entry without users after a while, unless it is taken before. An
+// error stays. The mutex is held.
+func (p *pool[T]) closeWhenIdle(key string, e *pooled[T]) {
+	if e.err == nil {
+		e.timer = time.AfterFunc(cmp.Or(p.Idle, poolIdle), func() { p.end(key, e) })
+	}
 }
 
 // end forgets an entry that has no users, and closes its value.
