@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,6 +17,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/azuredisk"
 	"github.com/oadp-plugins/oadp-plugins/internal/snapshots/ebs"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
+	"github.com/oadp-plugins/oadp-plugins/plugins/kubevirt/codes"
+	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/config"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
@@ -32,8 +33,7 @@ type area struct {
 	codes []fault.Code
 }
 
-// catalogue has the codes of every package; a test compares it and
-// pluginCatalogue with the sources.
+// catalogue has the codes of every package; a test compares it with the sources.
 var catalogue = []area{
 	{"Steps of check", sdk.Codes},
 	{"Configuration of locations", []fault.Code{
@@ -59,25 +59,8 @@ var catalogue = []area{
 	{"Container registries", registry.Codes},
 	{"The Kubernetes API", kube.Codes},
 	{"Backups and Restores", velero.Codes},
-}
-
-// pluginCatalogue has the folders whose codes nothing can import.
-var pluginCatalogue = []struct{ title, dir string }{
-	{"Objects of OpenShift", "plugins/openshift/imagecopy"},
-	{"Virtual machines", "plugins/kubevirt"},
-}
-
-// allAreas returns the whole catalogue.
-func allAreas(root string) ([]area, error) {
-	areas := slices.Clone(catalogue)
-	for _, p := range pluginCatalogue {
-		codes, err := declared(filepath.Join(root, p.dir))
-		if err != nil {
-			return nil, err
-		}
-		areas = append(areas, area{p.title, codes})
-	}
-	return areas, nil
+	{"Objects of OpenShift", imagecopy.Codes},
+	{"Virtual machines", codes.All},
 }
 
 const errorsHead = `# Error codes

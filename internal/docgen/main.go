@@ -35,12 +35,8 @@ func main() {
 
 func run(root string, check bool) error {
 	docs := filepath.Join(root, "docs")
-	areas, err := allAreas(root)
-	if err != nil {
-		return err
-	}
 	errs := []error{
-		generated.Write(filepath.Join(docs, "errors.md"), errorsPage(areas), check),
+		generated.Write(filepath.Join(docs, "errors.md"), errorsPage(catalogue), check),
 		generated.Write(filepath.Join(docs, "settings.md"), settingsPage(allVariables()), check),
 	}
 	plugins, err := filepath.Glob(filepath.Join(root, "plugins", "*", "main.go"))
