@@ -6,6 +6,8 @@ package images
 
 import (
 	"context"
+	"flag"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,10 +15,13 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
+var release = tools.ReleaseFlag()
+
 var servers stack.Stack
 
 func TestMain(m *testing.M) {
-	servers.Main(m, append(tools.Core(), tools.Registry)...)
+	flag.Parse()
+	servers.Main(m, slices.Concat(tools.Core(), []tools.Tool{tools.Registry}, release.Tools())...)
 }
 
 // testTimeout bounds a whole test: a plugin that hangs must not stop the run.

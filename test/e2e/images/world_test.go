@@ -84,8 +84,9 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 		return nil, nil, err
 	}
 	velero, err := servers.StartVelero(ctx, s.cluster, stack.VeleroOptions{
+		Server:  release.Server(),
 		Plugins: []string{aws, stack.BuiltPlugin("../../..", "velero-plugins")},
-		Flags:   []string{"--item-block-worker-count=4"},
+		Flags:   serverFlags(),
 		Env: []string{"KUBECONFIG=" + who.kubeconfig, imagesEnv,
 			"OADP_IMAGE_GC_GRACE=1ms", "AWS_MAX_ATTEMPTS=3"},
 	})
@@ -93,6 +94,15 @@ func startVelero(ctx context.Context, w *world, s *site, name string) (*stack.Ve
 		return nil, nil, err
 	}
 	return velero, who, s.registry.PublishCA(ctx, stack.VeleroNamespace)
+}
+
+// serverFlags let the server back up four blocks of items at a time, which releases
+// before 1.17 do not know.
+func serverFlags() []string {
+	if release.IsDefault() {
+		return []string{"--item-block-worker-count=4"}
+	}
+	return nil
 }
 
 // awsPlugin makes a program that runs the aws plugin with a credential in its

@@ -13,11 +13,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files from what the test sees")
 
+var release = tools.ReleaseFlag()
+
 var servers stack.Stack
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	servers.Main(m, tools.Core()...)
+	servers.Main(m, append(tools.Core(), release.Tools()...)...)
 }
 
 func plugins() []string {

@@ -82,6 +82,7 @@ func TestNamespaceMovesElsewhere(t *testing.T) {
 func startVelero(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, location stack.Location) *stack.Velero {
 	t.Helper()
 	velero, err := servers.StartVelero(ctx, cluster, stack.VeleroOptions{
+		Server:    release.Server(),
 		Plugins:   plugins(),
 		Locations: []stack.Location{location},
 	})

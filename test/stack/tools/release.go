@@ -1,6 +1,9 @@
 package tools
 
-import "slices"
+import (
+	"flag"
+	"slices"
+)
 
 // VeleroRelease is a minor release of Velero that plugins have to work with.
 type VeleroRelease string
@@ -9,6 +12,38 @@ type VeleroRelease string
 // is supported and every second one since.
 func VeleroReleases() []VeleroRelease {
 	return []VeleroRelease{"1.10", "1.12", "1.14", "1.16", "1.18"}
+}
+
+// ReleaseFlag defines the flag -velero of a test package, by which its tests run the
+// server of another release:
+//
+//	go test ./test/e2e/openshift -args -velero 1.14
+func ReleaseFlag() *FlaggedRelease {
+	r := &FlaggedRelease{}
+	flag.StringVar((*string)(&r.release), "velero", "", "release of Velero whose server runs, 1.14 or 1.16; the newest if empty")
+	return r
+}
+
+// FlaggedRelease is the value of ReleaseFlag, which is known after flag.Parse.
+type FlaggedRelease struct{ release VeleroRelease }
+
+// IsDefault reports whether the newest release runs.
+func (r *FlaggedRelease) IsDefault() bool { return r.release == "" }
+
+// Server is the server of the release.
+func (r *FlaggedRelease) Server() Program {
+	if r.IsDefault() {
+		return VeleroServer
+	}
+	return r.release.Server()
+}
+
+// Tools build what the release needs besides Core.
+func (r *FlaggedRelease) Tools() []Tool {
+	if r.IsDefault() {
+		return nil
+	}
+	return []Tool{r.release.Tool()}
 }
 
 // Tool builds the programs of the release.
