@@ -48,6 +48,23 @@ func (b backupAction) Backup(ctx context.Context, in sdk.BackupInput) (sdk.Backu
 	return result, about(in.Item, err)
 }
 
+// backupOperation is a backup of an item that goes on after the item is in the
+// backup.
+type backupOperation interface {
+	begin(context.Context, *unstructured.Unstructured, sdk.Backup) (sdk.BackupResult, error)
+	BackupProgress(context.Context, sdk.BackupOperation) (sdk.Progress, error)
+	CancelBackup(context.Context, sdk.BackupOperation) (sdk.CancelResult, error)
+}
+
+type operatingBackupAction struct {
+	backupAction
+	backupOperation
+}
+
+func operatingBackup(name string, o backupOperation, resources ...string) action {
+	return action{name, operatingBackupAction{backupAction{resources, o.begin}, o}}
+}
+
 type deleteAction struct {
 	on
 	do deleteFunc

@@ -68,7 +68,7 @@ func (m buildMapping) secret(ctx context.Context, holder fields.Map, field strin
 	if generatedPrefix(fields.TextAt(reference, "name")) == "" {
 		return nil
 	}
-	keep, err := m.swapPullSecret(ctx, m.restore, m.item, reference)
+	keep, err := m.pullSecrets.swap(ctx, m.restore, m.item, reference)
 	if err == nil && !keep {
 		delete(holder, field)
 	}

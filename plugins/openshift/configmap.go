@@ -29,7 +29,7 @@ func (a *actions) backupConfigMap(ctx context.Context, item *unstructured.Unstru
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	all, err := a.podsIn(ctx, &t.Task, item.GetNamespace())
+	all, err := a.pods.in(ctx, &t.Task, item.GetNamespace())
 	if err != nil {
 		slog.Warn("the owner of a config map cannot be read and counts as no build", "item", fields.Describe(item), "error", err)
 	}

@@ -20,7 +20,7 @@ func (a *actions) backupDeploymentConfig(ctx context.Context, item *unstructured
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
-	all, err := a.podsIn(ctx, &t.Task, item.GetNamespace())
+	all, err := a.pods.in(ctx, &t.Task, item.GetNamespace())
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}

@@ -60,7 +60,7 @@ func FuzzActions(f *testing.F) {
 			return
 		}
 		a := newActions(answering(answer))
-		a.pullSecretTime = time.Millisecond
+		a.pullSecrets.waitTime = time.Millisecond
 		for _, action := range a.table() {
 			object := decoded.DeepCopy()
 			_ = callAction(t.Context(), action.implementation, object, json.RawMessage(owner)) // an error is an answer

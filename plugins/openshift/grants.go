@@ -38,15 +38,15 @@ func (s subject) is(account serviceAccount) bool {
 	return false
 }
 
-// grantedConstraints returns the constraints that roles let an account use by
+// granted returns the constraints that roles let an account use by
 // their names. Roles with every constraint, those of administrators, say
 // nothing about what the account's pods need.
-func (a *actions) grantedConstraints(ctx context.Context, t *velero.Task, account serviceAccount) (map[string]bool, error) {
-	ofCluster, err := a.grantsIn(ctx, t, "", api.ClusterRoles, api.ClusterRoleBindings)
+func (c *constraints) granted(ctx context.Context, t *velero.Task, account serviceAccount) (map[string]bool, error) {
+	ofCluster, err := c.grantsIn(ctx, t, "", api.ClusterRoles, api.ClusterRoleBindings)
 	if err != nil {
 		return nil, err
 	}
-	ofNamespace, err := a.grantsIn(ctx, t, account.namespace, api.Roles, api.RoleBindings)
+	ofNamespace, err := c.grantsIn(ctx, t, account.namespace, api.Roles, api.RoleBindings)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +66,10 @@ func (a *actions) grantedConstraints(ctx context.Context, t *velero.Task, accoun
 	return granted, nil
 }
 
-func (a *actions) grantsIn(ctx context.Context, t *velero.Task, namespace string, roles, bindings schema.GroupVersionResource) (grants, error) {
-	return a.grants.Get(ctx, t.Key(namespace), func(ctx context.Context) (grants, error) {
+func (c *constraints) grantsIn(ctx context.Context, t *velero.Task, namespace string, roles, bindings schema.GroupVersionResource) (grants, error) {
+	return c.grants.Get(ctx, t.Key(namespace), func(ctx context.Context) (grants, error) {
 		found := grants{constraints: map[string][]string{}}
-		err := a.cluster.Each(ctx, roles, namespace, kube.Selection{}, func(role *unstructured.Unstructured) {
+		err := c.cluster.Each(ctx, roles, namespace, kube.Selection{}, func(role *unstructured.Unstructured) {
 			if names := usableConstraints(role); names != nil {
 				found.constraints[role.GetName()] = names
 			}
@@ -77,7 +77,7 @@ func (a *actions) grantsIn(ctx context.Context, t *velero.Task, namespace string
 		if err != nil {
 			return found, err
 		}
-		err = a.cluster.Each(ctx, bindings, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
+		err = c.cluster.Each(ctx, bindings, namespace, kube.Selection{}, func(object *unstructured.Unstructured) {
 			found.bindings = append(found.bindings, readBinding(object))
 		})
 		return found, err

@@ -205,16 +205,35 @@ func testPrunedHistory(t *testing.T) {
 	}
 
 	v1["items"] = slices.Insert(fields.ListAt(v1, "items"), 0, any(fields.Map{"image": digestOf("c").String(), "dockerImageReference": reference + digestOf("c").String()}))
-	before := stream.DeepCopy()
-	_, err = backup.Backup(t.Context(), sdk.BackupInput{Item: stream, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("broken")))})
-	if !errors.Is(err, imagecopy.CodeImageMissing) || !strings.Contains(err.Error(), digestOf("c").String()) || !strings.Contains(err.Error(), "tag v1") {
-		t.Errorf("without a current image: %v", err)
+	imagecopy.RemoveSummary(stream)
+	result, err := backup.Backup(t.Context(), sdk.BackupInput{Item: stream, Backup: sdk.NewBackup(fieldstest.JSON(t, s.backup("broken")))})
+	s.must(err)
+	// The stream is in the backup, which fails in part: by the log and by the operation.
+	for _, text := range []string{log.String()[strings.LastIndex(log.String(), "level=ERROR"):], failureOf(t, backup, result)} {
+		if !strings.Contains(text, "OPENSHIFT_IMAGE_MISSING") || !strings.Contains(text, digestOf("c").String()) || !strings.Contains(text, "tag v1") {
+			t.Errorf("without a current image: %s", text)
+		}
 	}
-	fieldstest.Equal(t, "failed", stream, before)
+	if summary, _ := imagecopy.ReadSummary(stream); summary.Owner == "" || summary.Images != 1 {
+		t.Errorf("summary of the part that is copied: %+v", summary)
+	}
 	_, err = s.restoreStream(stream, target, s.restore("broken", "pruned", fmt.Sprintf(", existingResourcePolicy: update, namespaceMapping: {%s: %s}", s.namespace, into)))
 	if !errors.Is(err, imagecopy.CodeImageMissing) || !strings.Contains(err.Error(), digestOf("c").String()) {
 		t.Errorf("restore without a current image: %v", err)
 	}
+}
+
+// failureOf returns the error of the operation that a backup has begun.
+func failureOf(t *testing.T, action sdk.BackupItemAction, result sdk.BackupResult) string {
+	t.Helper()
+	if result.OperationID == "" {
+		t.Fatal("no operation has begun")
+	}
+	progress, err := action.(sdk.BackupOperations).BackupProgress(t.Context(), sdk.BackupOperation{ID: result.OperationID})
+	if err != nil || !progress.Completed {
+		t.Errorf("%+v, %v", progress, err)
+	}
+	return progress.Err
 }
 
 // A stream that is there keeps its tags, unless the restore is to update.

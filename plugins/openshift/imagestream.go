@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
+	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/fields"
 	"github.com/oadp-plugins/oadp-plugins/internal/velero"
@@ -12,9 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// backupImageStream copies the images of an image stream that are in the
-// registry of the cluster.
-func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
+// imageStreamBackup copies the images of an image stream that are in the registry
+// of the cluster.
+//
+// A tag whose current image cannot be copied must not take the other tags along, as an
+// error of the action would: Velero leaves the item out of the backup then. So the
+// stream goes into the backup with a line in the log of Velero, at the level of errors,
+// and with an operation that has failed. Either makes the backup PartiallyFailed;
+// Velero before 1.11 knows no operations.
+type imageStreamBackup struct{ *actions }
+
+func (a imageStreamBackup) begin(ctx context.Context, item *unstructured.Unstructured, b sdk.Backup) (sdk.BackupResult, error) {
 	t, err := velero.BackupOf(b)
 	if err != nil {
 		return sdk.BackupResult{}, err
@@ -33,9 +44,39 @@ func (a *actions) backupImageStream(ctx context.Context, item *unstructured.Unst
 	case fields.Annotation(item, api.SkipImageCopyKey) == "true":
 		imagecopy.RemoveSummary(item)
 	default:
-		return sdk.BackupResult{}, a.images.CopyOut(ctx, t, item, registry)
+		err := a.images.CopyOut(ctx, t, item, registry)
+		if incomplete := (*imagecopy.Incomplete)(nil); !errors.As(err, &incomplete) {
+			return sdk.BackupResult{}, err
+		}
+		slog.Error("tags of an image stream are backed up without their images", "item", fields.Describe(item), "error", err)
+		return sdk.BackupResult{OperationID: failedCopy(item, err)}, nil
 	}
 	return sdk.BackupResult{}, nil
+}
+
+// maxFailedCopy bounds the text of an operation, in bytes. The log has all of it.
+const maxFailedCopy = 1000
+
+// failedCopy returns the operation of a stream that is backed up without all of its
+// images. Velero asks for the progress of an operation from new processes, so the
+// operation's name is all that is known of it:
+//
+//	images of shop/app: image sha256:... of tag v2: file does not exist; fix: push ...
+func failedCopy(item *unstructured.Unstructured, err error) string {
+	text := "images of " + item.GetNamespace() + "/" + item.GetName() + ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	return strings.ToValidUTF8(text[:min(len(text), maxFailedCopy)], "")
+}
+
+// BackupProgress implements sdk.BackupOperations.
+func (a imageStreamBackup) BackupProgress(_ context.Context, in sdk.BackupOperation) (sdk.Progress, error) {
+	now := time.Now()
+	return sdk.Progress{Completed: true, Err: in.ID, Started: now, Updated: now}, nil
+}
+
+// CancelBackup implements sdk.BackupOperations. The operation has ended before it is
+// known.
+func (a imageStreamBackup) CancelBackup(context.Context, sdk.BackupOperation) (sdk.CancelResult, error) {
+	return sdk.CancelResult{}, nil
 }
 
 // restoreImageStream creates an image stream and pushes its images. One without

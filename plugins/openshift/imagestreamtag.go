@@ -38,7 +38,7 @@ func (a *actions) backupImageStreamTag(ctx context.Context, item *unstructured.U
 	if !t.MayPull(namespace) {
 		return sdk.BackupResult{}, nil
 	}
-	streams, err := a.streamsIn(ctx, &t.Task, namespace)
+	streams, err := a.streams.in(ctx, &t.Task, namespace)
 	if err != nil {
 		return sdk.BackupResult{}, err
 	}
@@ -71,18 +71,33 @@ type tag struct {
 	failed bool   // its image could not be imported
 }
 
-func (a *actions) streamsIn(ctx context.Context, t *velero.Task, namespace string) (streams, error) {
-	return a.streams.Get(ctx, t.Key(namespace), func(ctx context.Context) (streams, error) {
-		return a.listStreams(ctx, namespace)
+// streamLists has the image streams of namespaces, each listed once for a backup or
+// restore.
+type streamLists struct {
+	cluster *kube.Cluster
+	streams kube.Memo[streams]
+}
+
+func (l *streamLists) in(ctx context.Context, t *velero.Task, namespace string) (streams, error) {
+	return l.streams.Get(ctx, t.Key(namespace), func(ctx context.Context) (streams, error) {
+		return l.list(ctx, namespace)
 	})
 }
 
-func (a *actions) listStreams(ctx context.Context, namespace string) (streams, error) {
+func (l *streamLists) list(ctx context.Context, namespace string) (streams, error) {
 	var all streams
-	err := a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Page: api.ImageStreamPage}, func(object *unstructured.Unstructured) {
+	err := l.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Page: api.ImageStreamPage}, func(object *unstructured.Unstructured) {
 		all = append(all, readStream(object))
 	})
 	return all, err
+}
+
+// restoredTo returns the streams of a namespace that is restored to. Streams come before
+// their tags, so when a tag asks, what is there is all that comes.
+func (l *streamLists) restoredTo(ctx context.Context, r *velero.Restore, namespace string) (streams, error) {
+	return l.streams.Get(ctx, r.Key(namespace, "restored"), func(ctx context.Context) (streams, error) {
+		return l.list(ctx, namespace)
+	})
 }
 
 func readStream(object *unstructured.Unstructured) stream {
@@ -206,10 +221,7 @@ func (a *actions) streamHasTag(ctx context.Context, r *velero.Restore, item *uns
 	if namespace == "" {
 		return false, nil
 	}
-	// Streams come before their tags, so what is there now is all that comes.
-	found, err := a.streams.Get(ctx, r.Key(namespace, "restored"), func(ctx context.Context) (streams, error) {
-		return a.listStreams(ctx, namespace)
-	})
+	found, err := a.streams.restoredTo(ctx, r, namespace)
 	return found.has(item.GetName()), err
 }
 

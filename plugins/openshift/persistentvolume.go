@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Volumes and claims are touched in migrations only.
+// PersistentVolumes and their claims are touched in migrations only.
 
 const reclaimRetain = "Retain"
 
@@ -70,27 +70,6 @@ func (a *actions) restoreVolume(_ context.Context, in sdk.RestoreInput) (sdk.Res
 		return sdk.RestoreResult{Skip: true}, nil
 	}
 	setClass(in.Item)
-	return sdk.RestoreResult{}, nil
-}
-
-func (a *actions) restoreVolumeClaim(_ context.Context, in sdk.RestoreInput) (sdk.RestoreResult, error) {
-	r, err := velero.RestoreOf(in.Restore)
-	if err != nil || !api.Migration(r.Metadata.Labels) {
-		return sdk.RestoreResult{}, err
-	}
-	fields.RemoveAnnotation(in.Item, api.SelectedNodeKey)
-	if fields.Annotation(in.Item, api.MigrateTypeKey) != "copy" {
-		return sdk.RestoreResult{}, nil
-	}
-	if stagedBySnapshot(r, in.Item) {
-		return sdk.RestoreResult{Skip: true}, nil
-	}
-	setClass(in.Item)
-	spec := fields.MapAt(in.Item.Object, "spec")
-	delete(spec, "selector")
-	if mode := fields.Annotation(in.Item, api.TargetAccessModeKey); mode != "" && spec != nil {
-		spec["accessModes"] = []any{mode}
-	}
 	return sdk.RestoreResult{}, nil
 }
 

@@ -122,20 +122,20 @@ func (a *actions) swapImages(ctx context.Context, r *velero.Restore, pod *unstru
 		return nil // as most pods, which ask the cluster nothing
 	}
 	// A cluster without a registry makes no secrets, and its pods need none.
-	if state, err := a.registryState(ctx, r); err != nil || state == registryOff {
+	if state, err := a.registry.state(ctx, r); err != nil || state == registryOff {
 		return err
 	}
 	// The pod is admitted with the secrets of its service account, which has to
 	// have them by now.
 	if swap.internal(spec) {
-		if _, err := a.targetPullSecret(ctx, r, r.TargetNamespace(pod.GetNamespace()), "default-dockercfg-"); err != nil {
+		if _, err := a.pullSecrets.target(ctx, r, r.TargetNamespace(pod.GetNamespace()), "default-dockercfg-"); err != nil {
 			return err
 		}
 	}
 	if !generatedAmong(references) {
 		return nil
 	}
-	kept, err := a.swapPullSecrets(ctx, r, pod, references)
+	kept, err := a.pullSecrets.swapAll(ctx, r, pod, references)
 	if err == nil {
 		spec["imagePullSecrets"] = kept
 	}

@@ -19,12 +19,18 @@ type podFacts struct {
 	build          bool
 }
 
-// podsIn returns the pods of a namespace. They are listed once, however many
+// podLists has the pods of namespaces, each listed once for a backup.
+type podLists struct {
+	cluster *kube.Cluster
+	pods    kube.Memo[[]podFacts]
+}
+
+// in returns the pods of a namespace. They are listed once, however many
 // objects ask for theirs.
-func (a *actions) podsIn(ctx context.Context, t *velero.Task, namespace string) ([]podFacts, error) {
-	return a.pods.Get(ctx, t.Key(namespace), func(ctx context.Context) ([]podFacts, error) {
+func (p *podLists) in(ctx context.Context, t *velero.Task, namespace string) ([]podFacts, error) {
+	return p.pods.Get(ctx, t.Key(namespace), func(ctx context.Context) ([]podFacts, error) {
 		var all []podFacts
-		err := a.cluster.Each(ctx, api.Pods, namespace, kube.Selection{}, func(pod *unstructured.Unstructured) {
+		err := p.cluster.Each(ctx, api.Pods, namespace, kube.Selection{}, func(pod *unstructured.Unstructured) {
 			all = append(all, podFacts{
 				name:    pod.GetName(),
 				labels:  fields.Labels(pod),

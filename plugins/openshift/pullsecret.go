@@ -1,11 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +17,26 @@ import (
 // namespace. References to them are turned to those of the namespace that they
 // are restored to.
 
+// pullSecrets finds the generated secrets of a cluster, each once for a restore.
+type pullSecrets struct {
+	cluster  *kube.Cluster
+	registry *clusterRegistry
+	// waitTime is how long a namespace may take to get its secrets.
+	waitTime time.Duration
+
+	names     kube.Memo[string]
+	deadlines kube.Memo[time.Time] // until which secrets are waited for, by namespace
+}
+
+func newPullSecrets(cluster *kube.Cluster, registry *clusterRegistry) *pullSecrets {
+	return &pullSecrets{
+		cluster: cluster, registry: registry, waitTime: pullSecretTime,
+		// A namespace in which OpenShift makes no secrets is waited for once.
+		names:     kube.Memo[string]{Lifetime: kube.WholeTask},
+		deadlines: kube.Memo[time.Time]{Lifetime: kube.WholeTask},
+	}
+}
+
 // generatedPrefix returns the prefix of the name of a generated pull secret, or
 // "" for other names.
 func generatedPrefix(name string) string {
@@ -31,23 +48,23 @@ func generatedPrefix(name string) string {
 	return ""
 }
 
-// targetPullSecret returns the name of a pull secret in the namespace that is
+// target returns the name of a pull secret in the namespace that is
 // restored to. It is empty if OpenShift has not made the secret, even after a
 // while.
-func (a *actions) targetPullSecret(ctx context.Context, r *velero.Restore, namespace, name string) (string, error) {
+func (p *pullSecrets) target(ctx context.Context, r *velero.Restore, namespace, name string) (string, error) {
 	prefix := generatedPrefix(name)
 	if prefix == "" {
 		return name, nil
 	}
-	state, err := a.registryState(ctx, r)
+	state, err := p.registry.state(ctx, r)
 	if err != nil {
 		return "", err
 	}
-	return a.pullSecrets.Get(ctx, r.Key(namespace, prefix), func(ctx context.Context) (string, error) {
+	return p.names.Get(ctx, r.Key(namespace, prefix), func(ctx context.Context) (string, error) {
 		if state != registryOn {
-			return a.findPullSecret(ctx, namespace, prefix)
+			return p.find(ctx, namespace, prefix)
 		}
-		return a.awaitPullSecret(ctx, r, namespace, prefix)
+		return p.await(ctx, r, namespace, prefix)
 	})
 }
 
@@ -58,18 +75,18 @@ const (
 	pullSecretPoll = time.Second
 )
 
-// awaitPullSecret returns the generated secret with that prefix. OpenShift makes
+// await returns the generated secret with that prefix. OpenShift makes
 // those of all prefixes at a time, so that the time to wait is one for the
 // namespace and not for each prefix.
-func (a *actions) awaitPullSecret(ctx context.Context, r *velero.Restore, namespace, prefix string) (string, error) {
-	deadline, err := a.deadlines.Get(ctx, r.Key(namespace), func(context.Context) (time.Time, error) {
-		return time.Now().Add(a.pullSecretTime), nil
+func (p *pullSecrets) await(ctx context.Context, r *velero.Restore, namespace, prefix string) (string, error) {
+	deadline, err := p.deadlines.Get(ctx, r.Key(namespace), func(context.Context) (time.Time, error) {
+		return time.Now().Add(p.waitTime), nil
 	})
 	if err != nil {
 		return "", err
 	}
 	for {
-		name, err := a.findPullSecret(ctx, namespace, prefix)
+		name, err := p.find(ctx, namespace, prefix)
 		left := time.Until(deadline)
 		if name != "" || err != nil || left <= 0 {
 			return name, err
@@ -82,11 +99,11 @@ func (a *actions) awaitPullSecret(ctx context.Context, r *velero.Restore, namesp
 	}
 }
 
-// findPullSecret returns the secret with that prefix which belongs to a service
+// find returns the secret with that prefix which belongs to a service
 // account of the namespace.
-func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) (string, error) {
+func (p *pullSecrets) find(ctx context.Context, namespace, prefix string) (string, error) {
 	var candidates []*unstructured.Unstructured
-	err := a.cluster.Each(ctx, api.Secrets, namespace, kube.Selection{Fields: "type=" + api.DockercfgType}, func(secret *unstructured.Unstructured) {
+	err := p.cluster.Each(ctx, api.Secrets, namespace, kube.Selection{Fields: "type=" + api.DockercfgType}, func(secret *unstructured.Unstructured) {
 		if strings.HasPrefix(secret.GetName(), prefix) {
 			candidates = append(candidates, secret)
 		}
@@ -95,7 +112,7 @@ func (a *actions) findPullSecret(ctx context.Context, namespace, prefix string) 
 		return "", err
 	}
 	accounts := map[string]*unstructured.Unstructured{}
-	err = a.cluster.Each(ctx, api.ServiceAccounts, namespace, kube.Selection{}, func(account *unstructured.Unstructured) {
+	err = p.cluster.Each(ctx, api.ServiceAccounts, namespace, kube.Selection{}, func(account *unstructured.Unstructured) {
 		accounts[account.GetName()] = account
 	})
 	if err != nil {
@@ -122,9 +139,9 @@ func belongs(secret *unstructured.Unstructured, accounts map[string]*unstructure
 	return account != nil && uid != "" && string(account.GetUID()) == uid
 }
 
-// swapPullSecrets swaps the references of a list such as imagePullSecrets and
+// swapAll swaps the references of a list such as imagePullSecrets and
 // returns what is left of it.
-func (a *actions) swapPullSecrets(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, references []any) ([]any, error) {
+func (p *pullSecrets) swapAll(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, references []any) ([]any, error) {
 	kept := make([]any, 0, len(references))
 	for _, element := range references {
 		reference, ok := element.(fields.Map)
@@ -132,7 +149,7 @@ func (a *actions) swapPullSecrets(ctx context.Context, r *velero.Restore, item *
 			kept = append(kept, element)
 			continue
 		}
-		keep, err := a.swapPullSecret(ctx, r, item, reference)
+		keep, err := p.swap(ctx, r, item, reference)
 		if err != nil {
 			return nil, err
 		}
@@ -143,14 +160,14 @@ func (a *actions) swapPullSecrets(ctx context.Context, r *velero.Restore, item *
 	return kept, nil
 }
 
-// swapPullSecret swaps one reference to a secret. It reports false if that
+// swap swaps one reference to a secret. It reports false if that
 // leads nowhere after the restore and is to be dropped.
-func (a *actions) swapPullSecret(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, reference fields.Map) (keep bool, err error) {
+func (p *pullSecrets) swap(ctx context.Context, r *velero.Restore, item *unstructured.Unstructured, reference fields.Map) (keep bool, err error) {
 	name := fields.TextAt(reference, "name")
 	if generatedPrefix(name) == "" {
 		return true, nil
 	}
-	target, err := a.targetPullSecret(ctx, r, r.TargetNamespace(item.GetNamespace()), name)
+	target, err := p.target(ctx, r, r.TargetNamespace(item.GetNamespace()), name)
 	if err != nil {
 		return false, err
 	}
@@ -161,60 +178,4 @@ func (a *actions) swapPullSecret(ctx context.Context, r *velero.Restore, item *u
 	}
 	reference["name"] = target
 	return true, nil
-}
-
-// registryState is what a cluster tells of its registry.
-type registryState string
-
-const (
-	registryOn      registryState = "on"      // OpenShift makes pull secrets for it
-	registryOff     registryState = "off"     // and so it makes none
-	registryUnknown registryState = "unknown" // no OpenShift, or one without a cluster version
-)
-
-// registryState tells whether to expect pull secrets. Before 4.15 OpenShift made
-// them with the registry turned off as well.
-func (a *actions) registryState(ctx context.Context, r *velero.Restore) (registryState, error) {
-	return a.registries.Get(ctx, r.Key(), func(ctx context.Context) (registryState, error) {
-		groups, err := a.apiGroups(ctx, &r.Task)
-		if err != nil || !groups[api.ConfigGroup] {
-			return registryUnknown, err
-		}
-		version, err := a.cluster.Get(ctx, api.ClusterVersions, "", "version")
-		if version == nil {
-			return registryUnknown, err
-		}
-		if !since415(fields.TextAt(version.Object, "status", "desired", "version")) {
-			return registryOn, nil
-		}
-		if lacksRegistry(version) {
-			return registryOff, nil
-		}
-		config, err := a.cluster.Get(ctx, api.RegistryConfigs, "", "cluster")
-		if err != nil {
-			return "", err
-		}
-		if config == nil || fields.TextAt(config.Object, "spec", "managementState") == "Removed" {
-			return registryOff, nil
-		}
-		return registryOn, nil
-	})
-}
-
-// lacksRegistry reports whether the cluster was installed without the registry.
-func lacksRegistry(version *unstructured.Unstructured) bool {
-	has := func(capabilities string) bool {
-		return slices.Contains(slices.Collect(fields.Texts(fields.ListAt(version.Object, "status", "capabilities", capabilities))), "ImageRegistry")
-	}
-	return has("knownCapabilities") && !has("enabledCapabilities")
-}
-
-// since415 reports whether a release of OpenShift is 4.15 or later, as is one
-// that cannot be read.
-func since415(release string) bool {
-	var major, minor int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
-		return true
-	}
-	return cmp.Or(cmp.Compare(major, 4), cmp.Compare(minor, 15)) >= 0
 }

@@ -86,7 +86,7 @@ spec:
 // references, which lead nowhere.
 func testPullSecretsNeverCome(t *testing.T) {
 	s := openShift(t)
-	s.pullSecretTime = 100 * time.Millisecond
+	s.pullSecrets.waitTime = 100 * time.Millisecond
 	namespace := s.cluster.NewNamespace(t)
 	s.create(strings.NewReplacer("VERSION", "14", "CAPABILITIES", "").Replace(clusterVersion))
 	item := func(secrets string) string {
@@ -109,7 +109,7 @@ func testPullSecretsNeverCome(t *testing.T) {
 // for together, however many kinds of them are missing.
 func testPullSecretsAreAwaitedOnce(t *testing.T) {
 	s := openShift(t)
-	s.pullSecretTime = 3 * time.Second
+	s.pullSecrets.waitTime = 3 * time.Second
 	namespace := s.cluster.NewNamespace(t)
 	s.create(strings.NewReplacer("VERSION", "14", "CAPABILITIES", "").Replace(clusterVersion))
 	begun := time.Now()
@@ -118,7 +118,7 @@ func testPullSecretsAreAwaitedOnce(t *testing.T) {
 			item: "{kind: Pod, metadata: {name: p, namespace: " + namespace + "}, spec: {imagePullSecrets: [{name: " + prefix + "-dockercfg-old}]}}",
 			want: "{kind: Pod, metadata: {name: p, namespace: " + namespace + "}, spec: {imagePullSecrets: []}}"}})
 	}
-	if took := time.Since(begun); took < s.pullSecretTime || took >= 2*s.pullSecretTime {
+	if took := time.Since(begun); took < s.pullSecrets.waitTime || took >= 2*s.pullSecrets.waitTime {
 		t.Errorf("the namespace was waited for %s", took)
 	}
 }

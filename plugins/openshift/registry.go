@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,12 +19,22 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// registryHost returns the host, with its port, by which images name the
+// clusterRegistry is what is known of the cluster's own registry of images. Each look-up
+// is made once for a backup or restore.
+type clusterRegistry struct {
+	cluster *kube.Cluster
+
+	groups kube.Memo[map[string]bool]
+	hosts  kube.Memo[string]
+	states kube.Memo[registryState]
+}
+
+// host returns the host, with its port, by which images name the
 // cluster's own registry. It is empty if there is none. The cluster's
 // configuration tells, or the image streams, or the registry's service; one that
 // cannot be read counts only when no other tells.
-func (a *actions) registryHost(ctx context.Context, t *velero.Task, namespace string) (string, error) {
-	groups, err := a.apiGroups(ctx, t)
+func (c *clusterRegistry) host(ctx context.Context, t *velero.Task, namespace string) (string, error) {
+	groups, err := c.apiGroups(ctx, t)
 	if err != nil || !groups[api.ImageGroup] && !groups[api.ConfigGroup] {
 		return "", err
 	}
@@ -30,11 +43,11 @@ func (a *actions) registryHost(ctx context.Context, t *velero.Task, namespace st
 		key string
 		up  hostSource
 	}{
-		{t.Key(), first(a.configuredHost, a.imageStreamHost("openshift"))},
-		{t.Key("namespace", namespace), a.imageStreamHost(namespace)},
-		{t.Key("services"), logged(first(a.apiServerHost, a.serviceHost, a.oldServiceHost))},
+		{t.Key(), first(c.configuredHost, c.imageStreamHost("openshift"))},
+		{t.Key("namespace", namespace), c.imageStreamHost(namespace)},
+		{t.Key("services"), logged(first(c.apiServerHost, c.serviceHost, c.oldServiceHost))},
 	} {
-		host, err := a.hosts.Get(ctx, look.key, look.up)
+		host, err := c.hosts.Get(ctx, look.key, look.up)
 		if host != "" {
 			return host, nil
 		}
@@ -43,8 +56,9 @@ func (a *actions) registryHost(ctx context.Context, t *velero.Task, namespace st
 	return "", errors.Join(errs...)
 }
 
-func (a *actions) apiGroups(ctx context.Context, t *velero.Task) (map[string]bool, error) {
-	return a.groups.Get(ctx, t.Key(), a.cluster.Groups)
+// apiGroups returns the API groups that the cluster serves.
+func (c *clusterRegistry) apiGroups(ctx context.Context, t *velero.Task) (map[string]bool, error) {
+	return c.groups.Get(ctx, t.Key(), c.cluster.Groups)
 }
 
 // hostSource is a place where the registry's host may be found; "" is not there.
@@ -76,8 +90,8 @@ func logged(source hostSource) hostSource {
 	}
 }
 
-func (a *actions) configuredHost(ctx context.Context) (string, error) {
-	config, err := a.cluster.Get(ctx, api.ClusterImageConfigs, "", "cluster")
+func (c *clusterRegistry) configuredHost(ctx context.Context) (string, error) {
+	config, err := c.cluster.Get(ctx, api.ClusterImageConfigs, "", "cluster")
 	if config == nil {
 		return "", err
 	}
@@ -86,13 +100,13 @@ func (a *actions) configuredHost(ctx context.Context) (string, error) {
 
 // imageStreamHost is the host that image streams of a namespace are given. Most
 // have one, so a few tell.
-func (a *actions) imageStreamHost(namespace string) hostSource {
+func (c *clusterRegistry) imageStreamHost(namespace string) hostSource {
 	const few = 10
 	return func(ctx context.Context) (host string, err error) {
 		if namespace == "" {
 			return "", nil
 		}
-		err = a.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Limit: few}, func(stream *unstructured.Unstructured) {
+		err = c.cluster.Each(ctx, api.ImageStreams, namespace, kube.Selection{Limit: few}, func(stream *unstructured.Unstructured) {
 			if host == "" {
 				host, _, _ = strings.Cut(fields.TextAt(stream.Object, "status", "dockerImageRepository"), "/")
 			}
@@ -103,8 +117,8 @@ func (a *actions) imageStreamHost(namespace string) hostSource {
 
 // apiServerHost is what the OpenShift API server is configured with. Clusters
 // with hosted control planes do not show it.
-func (a *actions) apiServerHost(ctx context.Context) (string, error) {
-	found, err := a.cluster.Get(ctx, api.ConfigMaps, "openshift-apiserver", "config")
+func (c *clusterRegistry) apiServerHost(ctx context.Context) (string, error) {
+	found, err := c.cluster.Get(ctx, api.ConfigMaps, "openshift-apiserver", "config")
 	if found == nil {
 		return "", err
 	}
@@ -118,8 +132,8 @@ func (a *actions) apiServerHost(ctx context.Context) (string, error) {
 }
 
 // serviceHost is the registry of OpenShift 4.
-func (a *actions) serviceHost(ctx context.Context) (string, error) {
-	service, err := a.cluster.Get(ctx, api.Services, "openshift-image-registry", "image-registry")
+func (c *clusterRegistry) serviceHost(ctx context.Context) (string, error) {
+	service, err := c.cluster.Get(ctx, api.Services, "openshift-image-registry", "image-registry")
 	if service == nil {
 		return "", err
 	}
@@ -127,8 +141,8 @@ func (a *actions) serviceHost(ctx context.Context) (string, error) {
 }
 
 // oldServiceHost is the registry of OpenShift 3.
-func (a *actions) oldServiceHost(ctx context.Context) (string, error) {
-	service, err := a.cluster.Get(ctx, api.Services, "default", "docker-registry")
+func (c *clusterRegistry) oldServiceHost(ctx context.Context) (string, error) {
+	service, err := c.cluster.Get(ctx, api.Services, "default", "docker-registry")
 	if service == nil {
 		return "", err
 	}
@@ -143,4 +157,60 @@ func withPort(host string, service *unstructured.Unstructured) string {
 		}
 	}
 	return ""
+}
+
+// registryState is what a cluster tells of its registry.
+type registryState string
+
+const (
+	registryOn      registryState = "on"      // OpenShift makes pull secrets for it
+	registryOff     registryState = "off"     // and so it makes none
+	registryUnknown registryState = "unknown" // no OpenShift, or one without a cluster version
+)
+
+// state tells whether to expect pull secrets. Before 4.15 OpenShift made
+// them with the registry turned off as well.
+func (c *clusterRegistry) state(ctx context.Context, r *velero.Restore) (registryState, error) {
+	return c.states.Get(ctx, r.Key(), func(ctx context.Context) (registryState, error) {
+		groups, err := c.apiGroups(ctx, &r.Task)
+		if err != nil || !groups[api.ConfigGroup] {
+			return registryUnknown, err
+		}
+		version, err := c.cluster.Get(ctx, api.ClusterVersions, "", "version")
+		if version == nil {
+			return registryUnknown, err
+		}
+		if !since415(fields.TextAt(version.Object, "status", "desired", "version")) {
+			return registryOn, nil
+		}
+		if lacksRegistry(version) {
+			return registryOff, nil
+		}
+		config, err := c.cluster.Get(ctx, api.RegistryConfigs, "", "cluster")
+		if err != nil {
+			return "", err
+		}
+		if config == nil || fields.TextAt(config.Object, "spec", "managementState") == "Removed" {
+			return registryOff, nil
+		}
+		return registryOn, nil
+	})
+}
+
+// lacksRegistry reports whether the cluster was installed without the registry.
+func lacksRegistry(version *unstructured.Unstructured) bool {
+	has := func(capabilities string) bool {
+		return slices.Contains(slices.Collect(fields.Texts(fields.ListAt(version.Object, "status", "capabilities", capabilities))), "ImageRegistry")
+	}
+	return has("knownCapabilities") && !has("enabledCapabilities")
+}
+
+// since415 reports whether a release of OpenShift is 4.15 or later, as is one
+// that cannot be read.
+func since415(release string) bool {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
+		return true
+	}
+	return cmp.Or(cmp.Compare(major, 4), cmp.Compare(minor, 15)) >= 0
 }

@@ -47,35 +47,45 @@ var shipped = []string{
 	"nonroot", "nonroot-v2", "privileged", "restricted", "restricted-v2", "restricted-v3",
 }
 
-// constraintsOf returns the names of the constraints that a service account may
+// constraints finds the SecurityContextConstraints that service accounts may use, with
+// lists that are made once for a backup.
+type constraints struct {
+	cluster  *kube.Cluster
+	registry *clusterRegistry // which knows the API groups
+
+	all    kube.Memo[[]constraint]
+	grants kube.Memo[grants]
+}
+
+// of returns the names of the constraints that a service account may
 // use: those that name it, and, unless every cluster has them, those of its
 // groups and those that a role lets it use by name.
-func (a *actions) constraintsOf(ctx context.Context, t *velero.Task, account serviceAccount) ([]string, error) {
-	groups, err := a.apiGroups(ctx, t)
+func (c *constraints) of(ctx context.Context, t *velero.Task, account serviceAccount) ([]string, error) {
+	groups, err := c.registry.apiGroups(ctx, t)
 	if err != nil || !groups[api.SecurityGroup] {
 		return nil, err
 	}
-	all, err := a.constraints.Get(ctx, t.Key(), a.listConstraints)
+	all, err := c.all.Get(ctx, t.Key(), c.list)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	granted, err := a.grantedConstraints(ctx, t, account)
+	granted, err := c.granted(ctx, t, account)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, c := range all {
-		if slices.ContainsFunc(c.users, account.isUser) ||
-			!slices.Contains(shipped, c.name) && (slices.ContainsFunc(c.groups, account.isIn) || granted[c.name]) {
-			names = append(names, c.name)
+	for _, scc := range all {
+		if slices.ContainsFunc(scc.users, account.isUser) ||
+			!slices.Contains(shipped, scc.name) && (slices.ContainsFunc(scc.groups, account.isIn) || granted[scc.name]) {
+			names = append(names, scc.name)
 		}
 	}
 	return names, nil
 }
 
-func (a *actions) listConstraints(ctx context.Context) ([]constraint, error) {
+func (c *constraints) list(ctx context.Context) ([]constraint, error) {
 	var all []constraint
-	err := a.cluster.Each(ctx, api.SecurityContextConstraints, "", kube.Selection{}, func(scc *unstructured.Unstructured) {
+	err := c.cluster.Each(ctx, api.SecurityContextConstraints, "", kube.Selection{}, func(scc *unstructured.Unstructured) {
 		all = append(all, constraint{
 			name:   scc.GetName(),
 			users:  slices.Collect(fields.Texts(fields.ListAt(scc.Object, "users"))),

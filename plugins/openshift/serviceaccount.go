@@ -25,7 +25,7 @@ func (a *actions) relatedToServiceAccount(ctx context.Context, item *unstructure
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.constraintsOf(ctx, &t.Task, serviceAccount{item.GetNamespace(), item.GetName()})
+	names, err := a.constraints.of(ctx, &t.Task, serviceAccount{item.GetNamespace(), item.GetName()})
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (a *actions) stamp(ctx context.Context, t *velero.Task, item *unstructured.
 	if err != nil {
 		return err
 	}
-	host, err := a.registryHost(ctx, t, namespace)
+	host, err := a.registry.host(ctx, t, namespace)
 	if err != nil {
 		return err
 	}

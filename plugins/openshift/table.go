@@ -2,7 +2,6 @@ package main
 
 import (
 	"sync"
-	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/imagecopy"
@@ -16,33 +15,29 @@ import (
 type actions struct {
 	cluster  *kube.Cluster
 	settings func() (config.Values, error)
-	// pullSecretTime is how long a namespace may take to get its pull secrets.
-	pullSecretTime time.Duration
+	images   *imagecopy.Images
 
-	groups      kube.Memo[map[string]bool]
-	versions    kube.Memo[kube.Version]
-	hosts       kube.Memo[string]
-	registries  kube.Memo[registryState]
-	pullSecrets kube.Memo[string]
-	deadlines   kube.Memo[time.Time] // until which pull secrets are waited for, by namespace
-	constraints kube.Memo[[]constraint]
-	grants      kube.Memo[grants]
-	pods        kube.Memo[[]podFacts]
-	paused      kube.Memo[map[string]bool]
-	streams     kube.Memo[streams]
-	backups     kube.Memo[bool]
-	images      *imagecopy.Images
+	registry    *clusterRegistry
+	pullSecrets *pullSecrets
+	constraints *constraints
+	pods        *podLists
+	streams     *streamLists
+
+	versions kube.Memo[kube.Version]    // of the API server
+	paused   kube.Memo[map[string]bool] // deployment configs of a namespace
+	backups  kube.Memo[bool]            // whether the backup of a restore has the volumes of pods
 }
 
 func newActions(cluster *kube.Cluster) *actions {
+	registry := &clusterRegistry{cluster: cluster}
 	a := &actions{
-		cluster:  cluster,
-		settings: sync.OnceValues(settings.Read),
-
-		pullSecretTime: pullSecretTime,
-		// A namespace in which OpenShift makes no secrets is waited for once.
-		pullSecrets: kube.Memo[string]{Lifetime: kube.WholeTask},
-		deadlines:   kube.Memo[time.Time]{Lifetime: kube.WholeTask},
+		cluster:     cluster,
+		settings:    sync.OnceValues(settings.Read),
+		registry:    registry,
+		pullSecrets: newPullSecrets(cluster, registry),
+		constraints: &constraints{cluster: cluster, registry: registry},
+		pods:        &podLists{cluster: cluster},
+		streams:     &streamLists{cluster: cluster},
 	}
 	a.images = imagecopy.New(cluster, func() (config.Values, error) { return a.settings() })
 	return a
@@ -79,7 +74,7 @@ func (a *actions) table() []action {
 		restores("16-cronjob-restore-plugin", a.restoreCronJob, "cronjobs"),
 		restores("17-buildconfig-restore-plugin", a.restoreBuildConfig, "buildconfigs"),
 		restores("18-secret-restore-plugin", a.restoreSecret, "secrets"),
-		backup("19-is-backup-plugin", a.backupImageStream, "imagestreams"),
+		operatingBackup("19-is-backup-plugin", imageStreamBackup{a}, "imagestreams"),
 		restores("19-is-restore-plugin", a.restoreImageStream, "imagestreams"),
 		restores("20-SCC-restore-plugin", a.restoreConstraint, "securitycontextconstraints"),
 		restores("21-role-bindings-restore-plugin", a.restoreRoleBinding,

@@ -51,10 +51,7 @@ func (i *Images) imagesIn(ctx context.Context, b *velero.Backup, namespace, host
 		if fields.Annotation(stream, api.SkipImageCopyKey) == "true" || fields.Label(stream, velero.ExcludeLabel) == "true" {
 			return
 		}
-		plan, err := planBackup(b, stream, host)
-		if err != nil {
-			return // the stream's own backup says so
-		}
+		plan := planBackup(b, stream, host)
 		for _, image := range plan.images {
 			if key := plan.repository + "@" + image.digest.String(); !seen[key] {
 				seen[key] = true

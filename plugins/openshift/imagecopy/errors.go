@@ -56,6 +56,19 @@ var (
 	}
 )
 
+// Codes lists the codes of this package.
+var Codes = []fault.Code{
+	CodeImageMissing, CodeNoRegistry, CodeBackupUnreadable, CodeImagesUnavailable, CodeImageUnreadable,
+	CodeNoPrefix, CodeReadOnly, CodeNoMigrationRegistry,
+}
+
+// Incomplete is the error for an image stream of which some tags come without their
+// images, while all else is copied. Each line of it names a tag.
+type Incomplete struct{ failures error }
+
+func (i *Incomplete) Error() string { return i.failures.Error() }
+func (i *Incomplete) Unwrap() error { return i.failures }
+
 // imageFailed is the error for a current image that cannot be copied.
 func imageFailed(image plannedImage, err error) error {
 	what := fmt.Sprintf("image %s of tag %s", image.digest, strings.Join(image.currentOf, ", "))

@@ -67,32 +67,29 @@ func (i *Images) Registry(t *velero.Task) (string, error) {
 
 // CopyOut copies the images of a stream to where they are kept, and notes in the
 // stream where that is. A stream without images of the cluster's registry needs
-// no bucket, and so no credential for one.
+// no bucket, and so no credential for one. After an Incomplete error the stream is
+// as after a success, and belongs into the backup.
 func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructured.Unstructured, registry string) error {
 	if registry == "" {
 		return noMigrationRegistry("Backup", &b.Task)
 	}
 	host := fields.Annotation(item, api.BackupRegistryHostKey)
-	plan, err := planBackup(b, item, host)
-	if err != nil {
-		return err
-	}
+	plan := planBackup(b, item, host)
 	summary, err := i.copyStream(ctx, b, item, plan, registry)
 	if errors.Is(err, CodeImageMissing) {
 		// A missing image is none of a stream or tag that somebody has deleted since
 		// Velero has listed the stream.
-		deleted, lookErr := i.deletedTags(ctx, item, plan)
-		if lookErr != nil || len(deleted) == 0 {
-			return err
+		if deleted, lookErr := i.deletedTags(ctx, item, plan); lookErr == nil && len(deleted) > 0 {
+			removeTags(item, deleted)
+			plan = planBackup(b, item, host)
+			summary, err = i.copyStream(ctx, b, item, plan, registry)
 		}
-		removeTags(item, deleted)
-		if plan, err = planBackup(b, item, host); err != nil {
-			return err
-		}
-		summary, err = i.copyStream(ctx, b, item, plan, registry)
 	}
-	if err != nil {
+	if incomplete := (*Incomplete)(nil); err != nil && !errors.As(err, &incomplete) {
 		return err
+	}
+	if failures := errors.Join(plan.unreadable, err); failures != nil {
+		err = &Incomplete{failures}
 	}
 	summary.rewrite(item, host)
 	RemoveBookkeeping(item)
@@ -102,7 +99,7 @@ func (i *Images) CopyOut(ctx context.Context, b *velero.Backup, item *unstructur
 		}
 	}
 	fields.Annotate(item, api.MigrationRegistryKey, registry)
-	return nil
+	return err
 }
 
 // copyStream copies the images of a plan, for which it opens the way only if
@@ -124,8 +121,8 @@ func (i *Images) copyStream(ctx context.Context, b *velero.Backup, item *unstruc
 // WarnNotCopied says that a stream is restored without its images, as none are
 // copied.
 func WarnNotCopied(stream *unstructured.Unstructured) {
-	plan, err := planImages(stream, fields.Annotation(stream, api.BackupRegistryHostKey))
-	if err != nil || len(plan.images) > 0 {
+	plan := planImages(stream, fields.Annotation(stream, api.BackupRegistryHostKey))
+	if plan.unreadable != nil || len(plan.images) > 0 {
 		slog.Warn("an image stream is restored without its images, as spec.backupImages of the DataProtectionApplication is off",
 			"imageStream", stream.GetNamespace()+"/"+stream.GetName(), "images", len(plan.images))
 	}
@@ -138,18 +135,15 @@ func (i *Images) CopyBack(ctx context.Context, r *velero.Restore, item, original
 	if registry == "" {
 		return false, noMigrationRegistry("Restore", &r.Task)
 	}
-	plan, err := planImages(original, fields.Annotation(original, api.BackupRegistryHostKey))
-	if err != nil {
-		return false, err
-	}
+	plan := planImages(original, fields.Annotation(original, api.BackupRegistryHostKey))
 	if len(plan.images) == 0 {
-		return false, nil
+		return false, plan.unreadable
 	}
 	if !fields.HasAnnotation(original, api.MigrationRegistryKey) {
 		slog.Warn("the backup of an image stream has no images, and so it is restored without them", "imageStream", plan.repository)
 		return false, nil
 	}
-	return true, i.copyBack(ctx, r, item, original, plan, registry)
+	return true, errors.Join(plan.unreadable, i.copyBack(ctx, r, item, original, plan, registry))
 }
 
 // copyBack creates the stream of an item and pushes the images of a plan into it.

@@ -2,6 +2,7 @@ package imagecopy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -20,6 +21,7 @@ type imagePlan struct {
 	repository string // of the stream: NAMESPACE/NAME
 	images     []plannedImage
 	tags       []plannedTag
+	unreadable error // of tags whose current image cannot even be planned, or nil
 }
 
 // plannedImage is an image; each digest is planned once, those of a tag from the
@@ -48,8 +50,9 @@ type plannedTag struct {
 // planImages returns what has to be copied of a stream whose images name the
 // registry by that host. An item of its status without the digest of an image is
 // none: a tag with "reference: true" has the text of its user there, which the
-// API does not look at.
-func planImages(stream *unstructured.Unstructured, host string) (imagePlan, error) {
+// API does not look at. A tag whose current image has a digest that is none is not
+// pushed, and is in the plan's error.
+func planImages(stream *unstructured.Unstructured, host string) imagePlan {
 	p := imagePlan{repository: stream.GetNamespace() + "/" + stream.GetName()}
 	sources := map[string]fields.Map{}
 	followed := map[string]bool{} // repositories
@@ -72,7 +75,9 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 			}
 			d, err := imageDigest(item)
 			if err != nil {
-				return imagePlan{}, imageUnreadable(name, reference, err)
+				p.addUnreadable(imageUnreadable(name, reference, err), i == 0)
+				t.pushed = t.pushed && i > 0 // else an old image would become the current one
+				continue
 			}
 			t.digests = append(t.digests, d)
 			image := p.add(d, reference, followed)
@@ -84,20 +89,30 @@ func planImages(stream *unstructured.Unstructured, host string) (imagePlan, erro
 			p.tags = append(p.tags, t)
 		}
 	}
-	return p, nil
+	return p
+}
+
+// addUnreadable notes an image without a digest by which it could be copied: an error
+// of its tag if it is the current one, a warning otherwise.
+func (p *imagePlan) addUnreadable(err error, current bool) {
+	if current {
+		p.unreadable = errors.Join(p.unreadable, err)
+		return
+	}
+	slog.Warn("an old image of an image stream cannot be copied and is left out", "imageStream", p.repository, "error", err)
 }
 
 // planBackup is planImages for a backup, which reads nothing that the user for
 // whom it is made may not pull.
-func planBackup(b *velero.Backup, stream *unstructured.Unstructured, host string) (imagePlan, error) {
-	p, err := planImages(stream, host)
+func planBackup(b *velero.Backup, stream *unstructured.Unstructured, host string) imagePlan {
+	p := planImages(stream, host)
 	for i, image := range p.images {
 		p.images[i].repositories = slices.DeleteFunc(image.repositories, func(repository string) bool {
 			namespace, _, _ := strings.Cut(repository, "/")
 			return repository != p.repository && !b.MayPull(namespace)
 		})
 	}
-	return p, err
+	return p
 }
 
 // RemoveForeignTags takes off an image stream the tags that follow a stream whose

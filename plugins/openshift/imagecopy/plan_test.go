@@ -122,22 +122,31 @@ func TestPlan(t *testing.T) {
 		{"reference by a tag", "{name: v3, from: {kind: ImageStreamTag, name: 'base:v3', namespace: tools}}", "{tag: v1, items: [{image: a, dockerImageReference: 'reg:5000/tools/base:v3'}]}", "a<shop/app,tools/base>!v1 v1=a+"},
 		{"odd fields", "7, {name: [], from: 1}", "7, {tag: 1, items: {}}, {tag: v1, items: [null, {image: 1, dockerImageReference: []}]}", ""},
 	} {
-		p, err := planImages(fieldstest.Object(t, streamText(c.spec, c.status)), "reg:5000")
-		if got := planOf(p); err != nil || got != c.want {
-			t.Errorf("%s: %s, %v; want %s", c.what, got, err, c.want)
+		p := planImages(fieldstest.Object(t, streamText(c.spec, c.status)), "reg:5000")
+		if got := planOf(p); p.unreadable != nil || got != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.what, got, p.unreadable, c.want)
 		}
 	}
 	for what, item := range map[string]string{
 		"no digest":  "{image: app, dockerImageReference: reg:5000/shop/app}",
 		"odd digest": "{image: 'sha256:aa', dockerImageReference: 'reg:5000/shop/app@sha256:aa'}",
 	} {
-		_, err := planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+item+"]}")), "reg:5000")
-		if !errors.Is(err, CodeImageUnreadable) || !strings.Contains(err.Error(), "v7") {
+		// The other tags are planned, and no old image of v7 takes the place of the current one.
+		old := "{image: " + digestOf("b").String() + ", dockerImageReference: reg:5000/shop/app@b}"
+		p := planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+item+", "+old+"]}, "+tagText("v8", "a:shop/app"))), "reg:5000")
+		if err := p.unreadable; !errors.Is(err, CodeImageUnreadable) || !strings.Contains(err.Error(), "v7") {
 			t.Errorf("%s: %v", what, err)
 		}
+		if got := planOf(p); !strings.Contains(got, "v8=a+") || strings.Contains(got, "v7=b+") {
+			t.Errorf("%s: %s", what, got)
+		}
+		p = planImages(fieldstest.Object(t, streamText("", "{tag: v7, items: ["+old+", "+item+"]}")), "reg:5000")
+		if got := planOf(p); p.unreadable != nil || !strings.Contains(got, "v7=b+") {
+			t.Errorf("%s of an old image: %s, %v", what, got, p.unreadable)
+		}
 	}
-	if p, err := planImages(fieldstest.Object(t, streamText("", tagText("v1", "a:shop/app"))), ""); err != nil || planOf(p) != "" {
-		t.Errorf("without a registry: %v, %v", planOf(p), err)
+	if p := planImages(fieldstest.Object(t, streamText("", tagText("v1", "a:shop/app"))), ""); planOf(p) != "" {
+		t.Errorf("without a registry: %v", planOf(p))
 	}
 }
 
@@ -154,9 +163,9 @@ func TestUsersReferences(t *testing.T) {
 		stream := fieldstest.Object(t, streamText(spec, status))
 		var b velero.Backup
 		b.Metadata.Annotations = map[string]string{annotation: "shop"}
-		p, err := planBackup(&b, stream, "reg:5000")
-		if got := planOf(p); err != nil || got != want.plan {
-			t.Errorf("%q: %s, %v; want %s", annotation, got, err, want.plan)
+		p := planBackup(&b, stream, "reg:5000")
+		if got := planOf(p); got != want.plan {
+			t.Errorf("%q: %s; want %s", annotation, got, want.plan)
 		}
 		var names []string
 		RemoveForeignTags(&velero.Restore{Task: b.Task}, stream)
@@ -171,14 +180,11 @@ func TestUsersReferences(t *testing.T) {
 
 // A stream that is there keeps its tags, and gets those that it lacks.
 func TestPlanForPresentStream(t *testing.T) {
-	p, err := planImages(fieldstest.Object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
+	p := planImages(fieldstest.Object(t, streamText("{name: alias, from: {kind: ImageStreamTag, name: 'base:v1', namespace: tools}}",
 		strings.Join([]string{
 			tagText("v1", "a:shop/app"), tagText("v2", "b:shop/app", "a:shop/app"),
 			tagText("v3", "c:shop/app"), tagText("alias", "d:tools/base"),
 		}, ", "))), "reg:5000")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct{ what, status, want, others string }{
 		{"empty", "", planOf(p), ""},
 		{"the same", tagText("v1", "a:x") + ", " + tagText("v2", "b:x") + ", " + tagText("v3", "c:x") + ", " + tagText("alias", "d:x"),
@@ -209,10 +215,7 @@ func TestPlanForPresentStream(t *testing.T) {
 // A tag that is updated gets what it lacks, and never an old image in place of
 // the current one.
 func TestPlanForUpdatedStream(t *testing.T) {
-	p, err := planImages(fieldstest.Object(t, streamText("", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"))), "reg:5000")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := planImages(fieldstest.Object(t, streamText("", tagText("v1", "c:shop/app", "b:shop/app", "a:shop/app"))), "reg:5000")
 	// Both begin with the oldest image.
 	for there, want := range map[string]string{
 		"": "abc", "a": "bc", "ab": "c", "abc": "", "dab": "c", "c": "", "dc": "", "b": "abc", "ba": "bc", "d": "abc",
@@ -296,10 +299,7 @@ spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [
   {name: ext, from: {kind: DockerImage, name: quay.io/x}, importPolicy: {scheduled: true}}, 7]},
 status: {tags: [`+tagText("v1", "a:shop/app")+", "+tagText("v2", "a:shop/app")+", "+tagText("latest", "a:shop/app")+"]}}"))
 	before := item.DeepCopy()
-	p, err := planImages(item, "reg:5000")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := planImages(item, "reg:5000")
 	const head = `{apiVersion: image.openshift.io/v1, kind: ImageStream, metadata: {name: app, namespace: copy,
 labels: {a: b, velero.io/backup-name: b, velero.io/restore-name: r}, annotations: {openshift.io/backup-registry-hostname: "reg:5000", note: x}},
 spec: {lookupPolicy: {local: true}, dockerImageRepository: quay.io/x, tags: [

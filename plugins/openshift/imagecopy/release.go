@@ -27,10 +27,7 @@ func (i *Images) Release(ctx context.Context, item *unstructured.Unstructured, b
 	if err != nil || !s.Bool(settings.Cleanup) {
 		return err
 	}
-	plan, err := planImages(item, fields.Annotation(item, api.BackupRegistryHostKey))
-	if err != nil {
-		return err
-	}
+	plan := planImages(item, fields.Annotation(item, api.BackupRegistryHostKey))
 	released := make([]digest.Digest, len(plan.images))
 	for n, image := range plan.images {
 		released[n] = image.digest

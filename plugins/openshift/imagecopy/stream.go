@@ -18,8 +18,8 @@ import (
 )
 
 // copyOut copies the images of a stream, and writes its tags, to where images
-// are kept. A current image that cannot be copied is an error, and all else is
-// copied.
+// are kept. A tag whose current image cannot be copied makes an Incomplete error, and
+// all else is copied.
 func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (Summary, error) {
 	c := r.begin(p.repository)
 	c.from = func(image plannedImage) []string { return image.repositories }
@@ -27,10 +27,14 @@ func (r imageRoute) copyOut(ctx context.Context, p imagePlan) (Summary, error) {
 	if err := c.run(ctx, p); err != nil {
 		return Summary{}, err
 	}
-	if err := errors.Join(c.tag(ctx, p), errors.Join(c.failures...)); err != nil {
-		return Summary{}, err
-	}
 	c.summary.Owner = r.owner
+	failures := errors.Join(c.tag(ctx, p), errors.Join(c.failures...))
+	switch {
+	case ctx.Err() != nil:
+		return Summary{}, context.Cause(ctx)
+	case failures != nil:
+		return c.summary, &Incomplete{failures}
+	}
 	return c.summary, nil
 }
 
