@@ -27,6 +27,7 @@ require (
 	github.com/oadp-plugins/oadp-plugins/sdk v0.0.0
 	github.com/oadp-plugins/oadp-plugins/test/support/slowlink v0.0.0
 	github.com/opencontainers/go-digest v1.0.0
+	github.com/openshift/api v0.0.0-20251015095338-264e80a2b6e7
 	golang.org/x/net v0.62.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
