@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -21,33 +20,17 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-const timeout = 30 * time.Minute
-
 func main() {
 	plugins := flag.String("plugins", "bin", "`folder` with the built plugins")
 	rounds := flag.Int("rounds", 3, "readings of everything")
 	workers := flag.Int("workers", 1, "image streams that are backed up at a time, as --item-block-worker-count of the Velero server says")
 	flag.Parse()
+	program := stack.Program{Name: "imagebench", Needs: append(tools.Core(), tools.Registry), Timeout: 30 * time.Minute}
 	dir, err := filepath.Abs(*plugins)
-	if err != nil {
-		fatal(err)
-	}
-	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: append(tools.Core(), tools.Registry)})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err = run(ctx, &servers, dir, *rounds, *workers)
-	servers.Close()
-	if err != nil {
-		fatal(err)
-	}
-}
-
-func fatal(err error) {
-	fmt.Fprintln(os.Stderr, "imagebench:", err)
-	os.Exit(1)
+	program.Check(err)
+	program.Run(func(ctx context.Context, servers *stack.Stack) error {
+		return run(ctx, servers, dir, *rounds, *workers)
+	})
 }
 
 func run(ctx context.Context, servers *stack.Stack, plugins string, rounds, workers int) error {

@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -20,33 +19,18 @@ import (
 )
 
 const (
-	storePlugin = "velero-plugin-for-aws"
-	measured    = "velero-plugins"
-	timeout     = 30 * time.Minute
-	warmUp      = -1 // the round that is not counted
+	measured = "velero-plugins"
+	warmUp   = -1 // the round that is not counted
 )
 
 func main() {
 	plugins := flag.String("plugins", "bin", "`folder` with the built plugins")
 	rounds := flag.Int("rounds", 3, "readings with the plugin, and as many without")
 	flag.Parse()
+	program := stack.Program{Name: "itembench", Needs: tools.Core(), Timeout: 30 * time.Minute}
 	dir, err := filepath.Abs(*plugins)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "itembench:", err)
-		os.Exit(1)
-	}
-	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.Core()})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err = run(ctx, &servers, dir, *rounds)
-	servers.Close()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "itembench:", err)
-		os.Exit(1)
-	}
+	program.Check(err)
+	program.Run(func(ctx context.Context, servers *stack.Stack) error { return run(ctx, servers, dir, *rounds) })
 }
 
 func run(ctx context.Context, servers *stack.Stack, plugins string, rounds int) error {

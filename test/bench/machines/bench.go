@@ -4,95 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/minio/minio-go/v7"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/kubevirt"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/pluginbench"
 )
 
-const (
-	namespace = "machines"
-	location  = "default"
-	bucket    = "machines"
-)
+const namespace = "machines"
 
 // workload is how much is backed up.
 type workload struct{ machines, disks int }
 
 // bench is a cluster with the machines, and Velero.
-type bench struct {
-	plugin  string // the measured one, as built
-	cluster *stack.ControlPlane
-	velero  *stack.Velero
-}
+type bench struct{ *pluginbench.Site }
 
 func prepare(ctx context.Context, servers *stack.Stack, plugins string, w workload) (*bench, error) {
-	store, err := servers.StartMinIO(ctx, stack.MinIOOptions{})
-	if err != nil {
-		return nil, err
-	}
-	client, err := store.Client(store.TLSEndpoint)
-	if err != nil {
-		return nil, err
-	}
-	if err := client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}); err != nil {
-		return nil, err
-	}
-	b := &bench{plugin: filepath.Join(plugins, measured)}
-	if b.cluster, err = servers.StartControlPlane(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.fill(ctx, w); err != nil {
-		return nil, err
-	}
-	b.velero, err = servers.StartVelero(ctx, b.cluster, stack.VeleroOptions{
-		Plugins:   []string{filepath.Join(plugins, storePlugin)},
-		Flags:     []string{"--client-qps=500", "--client-burst=500", "--log-level=info"},
-		Locations: []stack.Location{store.S3Location(location, bucket)},
-	})
-	return b, err
+	site, err := pluginbench.Start(ctx, servers, plugins, measured, func(cluster *stack.ControlPlane) error { return w.fill(ctx, cluster) })
+	return &bench{site}, err
 }
 
-// fill creates running machines with their disks, twenty at a time.
-func (b *bench) fill(ctx context.Context, w workload) error {
-	if err := kubevirt.Install(ctx, b.cluster.Dynamic); err != nil {
+// fill creates running machines with their disks.
+func (w workload) fill(ctx context.Context, cluster *stack.ControlPlane) error {
+	if err := kubevirt.Install(ctx, cluster.Dynamic); err != nil {
 		return err
 	}
-	if err := b.cluster.CreateNamespace(ctx, namespace); err != nil {
+	if err := cluster.CreateNamespace(ctx, namespace); err != nil {
 		return err
 	}
-	slots := make(chan struct{}, 20)
-	var done sync.WaitGroup
-	var mu sync.Mutex
-	var failures []error
-	for i := range w.machines {
-		slots <- struct{}{}
-		done.Go(func() {
-			defer func() { <-slots }()
-			if err := b.machine(ctx, fmt.Sprintf("machine-%d", i), w.disks); err != nil {
-				mu.Lock()
-				failures = append(failures, err)
-				mu.Unlock()
-			}
-		})
-	}
-	done.Wait()
-	return errors.Join(failures...)
+	return pluginbench.Make(w.machines, func(i int) error { return machine(ctx, cluster, fmt.Sprintf("machine-%d", i), w.disks) })
 }
 
 // machine creates a running machine.
-func (b *bench) machine(ctx context.Context, name string, disks int) error {
+func machine(ctx context.Context, cluster *stack.ControlPlane, name string, disks int) error {
 	var volumes []any
 	for i := range disks {
 		disk := fmt.Sprintf("%s-%d", name, i)
@@ -100,8 +52,8 @@ func (b *bench) machine(ctx context.Context, name string, disks int) error {
 		claim := map[string]any{"accessModes": []any{"ReadWriteOnce"}, "volumeName": "none-" + disk, "storageClassName": "none",
 			"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}
 		if err := errors.Join(
-			b.create(ctx, "cdi.kubevirt.io/v1beta1", "DataVolume", disk, map[string]any{"source": map[string]any{"blank": map[string]any{}}}, map[string]any{"phase": "Succeeded"}),
-			b.create(ctx, "v1", "PersistentVolumeClaim", disk, claim, map[string]any{"phase": "Bound"}),
+			create(ctx, cluster, "cdi.kubevirt.io/v1beta1", "DataVolume", disk, map[string]any{"source": map[string]any{"blank": map[string]any{}}}, map[string]any{"phase": "Succeeded"}),
+			create(ctx, cluster, "v1", "PersistentVolumeClaim", disk, claim, map[string]any{"phase": "Bound"}),
 		); err != nil {
 			return err
 		}
@@ -109,14 +61,14 @@ func (b *bench) machine(ctx context.Context, name string, disks int) error {
 	spec := map[string]any{"domain": map[string]any{"cpu": map[string]any{"cores": int64(2)}}, "volumes": volumes}
 	pod := map[string]any{"containers": []any{map[string]any{"name": "compute", "image": "virt-launcher"}}}
 	return errors.Join(
-		b.create(ctx, "kubevirt.io/v1", "VirtualMachine", name, map[string]any{"runStrategy": "Always", "template": map[string]any{"spec": spec}},
+		create(ctx, cluster, "kubevirt.io/v1", "VirtualMachine", name, map[string]any{"runStrategy": "Always", "template": map[string]any{"spec": spec}},
 			map[string]any{"printableStatus": "Running", "created": true}),
-		b.create(ctx, "kubevirt.io/v1", "VirtualMachineInstance", name, spec, map[string]any{"phase": "Running"}),
-		b.create(ctx, "v1", "Pod", name, pod, map[string]any{"phase": "Running"}),
+		create(ctx, cluster, "kubevirt.io/v1", "VirtualMachineInstance", name, spec, map[string]any{"phase": "Running"}),
+		create(ctx, cluster, "v1", "Pod", name, pod, map[string]any{"phase": "Running"}),
 	)
 }
 
-func (b *bench) create(ctx context.Context, version, kind, name string, spec, status map[string]any) error {
+func create(ctx context.Context, cluster *stack.ControlPlane, version, kind, name string, spec, status map[string]any) error {
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	o.SetAPIVersion(version)
 	o.SetKind(kind)
@@ -129,7 +81,7 @@ func (b *bench) create(ctx context.Context, version, kind, name string, spec, st
 	if !ok {
 		resource = schema.GroupVersionResource{Version: version, Resource: strings.ToLower(kind) + "s"}
 	}
-	client := b.cluster.Dynamic.Resource(resource).Namespace(namespace)
+	client := cluster.Dynamic.Resource(resource).Namespace(namespace)
 	made, err := client.Create(ctx, o, metav1.CreateOptions{})
 	if err != nil {
 		return err
@@ -148,7 +100,7 @@ type reading struct {
 
 // read backs the namespace up.
 func (b *bench) read(ctx context.Context, round int, plugin bool) (reading, error) {
-	if err := b.restart(ctx, plugin); err != nil {
+	if err := b.Restart(ctx, plugin); err != nil {
 		return reading{}, err
 	}
 	before, err := b.requests(ctx)
@@ -159,16 +111,13 @@ func (b *bench) read(ctx context.Context, round int, plugin bool) (reading, erro
 	memory := make(chan int64, 1)
 	go func() { memory <- peakMemory(watched, measured) }()
 	start := time.Now()
-	backup, err := b.velero.Backup(ctx, fmt.Sprintf("round-%d-%t", round+1, plugin), map[string]any{
-		"includedNamespaces": []any{namespace}, "storageLocation": location,
+	backup, err := b.Velero.Backup(ctx, fmt.Sprintf("round-%d-%t", round+1, plugin), map[string]any{
+		"includedNamespaces": []any{namespace}, "storageLocation": pluginbench.Location,
 	})
 	r := reading{time: time.Since(start)}
 	stop()
 	r.memory = <-memory
-	if err == nil && stack.Phase(backup) != "Completed" {
-		err = fmt.Errorf("the backup is %s: %v", stack.Phase(backup), backup.Object["status"])
-	}
-	if err != nil {
+	if err := pluginbench.Completed(backup, err); err != nil {
 		return r, err
 	}
 	after, err := b.requests(ctx)
@@ -178,7 +127,7 @@ func (b *bench) read(ctx context.Context, round int, plugin bool) (reading, erro
 
 // requests returns how many requests the API server has answered.
 func (b *bench) requests(ctx context.Context) (float64, error) {
-	text, err := b.cluster.Kubernetes.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	text, err := b.Cluster.Kubernetes.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -237,22 +186,4 @@ func highWater(path string) int64 {
 		}
 	}
 	return 0
-}
-
-// restart restarts Velero with or without the plugin.
-func (b *bench) restart(ctx context.Context, plugin bool) error {
-	path := filepath.Join(b.velero.PluginDir, measured)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if plugin {
-		program, err := os.ReadFile(b.plugin)
-		if err != nil {
-			return fmt.Errorf("%w; build the plugins with make build", err)
-		}
-		if err := os.WriteFile(path, program, 0o755); err != nil {
-			return err
-		}
-	}
-	return b.velero.Restart(ctx)
 }

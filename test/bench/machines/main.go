@@ -9,8 +9,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -18,11 +16,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-const (
-	storePlugin = "velero-plugin-for-aws"
-	measured    = "kubevirt-velero-plugin"
-	timeout     = 30 * time.Minute
-)
+const measured = "kubevirt-velero-plugin"
 
 func main() {
 	plugins := flag.String("plugins", "bin", "`folder` with the built plugins")
@@ -30,23 +24,12 @@ func main() {
 	disks := flag.Int("disks", 4, "disks of each")
 	rounds := flag.Int("rounds", 2, "backups with the plugin, and as many without")
 	flag.Parse()
+	program := stack.Program{Name: "machinebench", Needs: tools.Core(), Timeout: 30 * time.Minute}
 	dir, err := filepath.Abs(*plugins)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "machinebench:", err)
-		os.Exit(1)
-	}
-	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.Core()})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err = run(ctx, &servers, dir, workload{*machines, *disks}, *rounds)
-	servers.Close()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "machinebench:", err)
-		os.Exit(1)
-	}
+	program.Check(err)
+	program.Run(func(ctx context.Context, servers *stack.Stack) error {
+		return run(ctx, servers, dir, workload{*machines, *disks}, *rounds)
+	})
 }
 
 func run(ctx context.Context, servers *stack.Stack, plugins string, w workload, rounds int) error {

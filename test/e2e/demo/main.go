@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -35,30 +34,13 @@ func main() {
 		}
 		return
 	}
+	program := stack.Program{Name: "demo", Needs: tools.Core(), Timeout: timeout, Keep: *keep, KeepAfterError: true}
 	plugin, err := findPlugin(*plugins)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
-	var servers stack.Stack
-	servers.Enter(stack.Entry{Needs: tools.Core()})
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	d := &demo{servers: &servers, plugin: plugin, start: time.Now()}
-	err = d.run(ctx)
-	if err != nil || *keep {
-		if keepErr := servers.Keep(); keepErr != nil {
-			fmt.Fprintln(os.Stderr, "demo:", keepErr)
-		}
-	}
-	servers.Close()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "\ndemo: %v\ndemo: the logs are in %s\n", err, filepath.Join(servers.Dir(), "logs"))
-		os.Exit(1)
-	}
+	program.Check(err)
+	program.Run(func(ctx context.Context, servers *stack.Stack) error {
+		d := &demo{servers: servers, plugin: plugin, start: time.Now()}
+		return d.run(ctx)
+	})
 }
 
 func findPlugin(dir string) (string, error) {
