@@ -24,6 +24,7 @@ import (
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 const scope = "https://management.azure.com/.default"
@@ -39,7 +40,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	bare(t)
+	azurefake.ClearEnvironment(t)
 	w := &world{t: t, Cloud: azurefake.New()}
 	w.app = w.AddApp(azurefake.App{Secret: "s3cret"})
 	var ca []byte
@@ -53,35 +54,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// bare empties the environment of what the plugin reads.
-func bare(t *testing.T) {
-	t.Helper()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, prefix := range []string{"AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_"} {
-			if strings.HasPrefix(name, prefix) {
-				t.Setenv(name, "") // restores it at the end
-				os.Unsetenv(name)
-			}
-		}
-	}
-}
-
-func file(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // token returns the identity of credentials that a location brings, or that
 // Velero's environment has.
 func (w *world) token(credentials string, own bool) (*azureaccess.Token, error) {
 	w.t.Helper()
 	access := azureaccess.Access{Authority: w.login, DisableInstanceDiscovery: true}
-	path := file(w.t, credentials)
+	path := testfile.Write(w.t, credentials)
 	if own {
 		access.CredentialsFile = path
 	} else {
@@ -124,7 +102,7 @@ func TestIdentities(t *testing.T) {
 	certified, federated := w.AddApp(azurefake.App{Certificate: parsed}), w.AddApp(azurefake.App{})
 	system, user := w.AddApp(azurefake.App{}), w.AddApp(azurefake.App{})
 	w.Trust("the pod's token", federated.ClientID)
-	tokenFile, certFile := file(t, "the pod's token\n"), file(t, text)
+	tokenFile, certFile := testfile.Write(t, "the pod's token\n"), testfile.Write(t, text)
 	identity := fakecloud.Serve(t, w.ManagedIdentity("header", system.ClientID))
 	fill := strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID, "{CERTIFIED}", certified.ClientID, "{FEDERATED}", federated.ClientID,
 		"{USER}", user.ClientID, "{INLINE}", strings.ReplaceAll(text, "\n", `\n`), "{CERTFILE}", certFile, "{TOKENFILE}", tokenFile)
@@ -184,10 +162,10 @@ func TestUselessIdentities(t *testing.T) {
 		"cloud":                {"AZURE_CLOUD_NAME=invalid", nil, azureaccess.CodeCloud, []string{`unknown cloud: "invalid"`}},
 		"key for a cloud":      {"AZURE_CLOUD_NAME=HIDE+HIDE==", nil, azureaccess.CodeCloud, []string{"unknown cloud"}},
 		"line":                 {"AZURE_CLIENT_ID={APP}\n\noops HIDE", nil, azureaccess.CodeCredentialsFile, []string{"line 3"}},
-		"federation":           {"AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}", map[string]string{"AZURE_FEDERATED_TOKEN_FILE": file(t, "HIDE")}, azureaccess.CodeFederation, []string{"AADSTS700213", "system:serviceaccount:openshift-adp:velero"}},
+		"federation":           {"AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}", map[string]string{"AZURE_FEDERATED_TOKEN_FILE": testfile.Write(t, "HIDE")}, azureaccess.CodeFederation, []string{"AADSTS700213", "system:serviceaccount:openshift-adp:velero"}},
 		"managed identity":     {"AZURE_CLIENT_ID=gone", map[string]string{"IDENTITY_ENDPOINT": empty, "IDENTITY_HEADER": "header"}, azureaccess.CodeManagedIdentity, []string{"Identity not found", "managed identity", "gone"}},
 		"no identity":          {"AZURE_TENANT_ID={TENANT}", nil, azureaccess.CodeCredentialsFile, []string{"neither a client secret"}},
-		"application of env":   {"AZURE_SUBSCRIPTION_ID=s", map[string]string{"AZURE_FEDERATED_TOKEN_FILE": file(t, "HIDE"), "AZURE_TENANT_ID": "{TENANT}", "AZURE_CLIENT_ID": "{APP}"}, azureaccess.CodeCredentialsFile, []string{"is required"}},
+		"application of env":   {"AZURE_SUBSCRIPTION_ID=s", map[string]string{"AZURE_FEDERATED_TOKEN_FILE": testfile.Write(t, "HIDE"), "AZURE_TENANT_ID": "{TENANT}", "AZURE_CLIENT_ID": "{APP}"}, azureaccess.CodeCredentialsFile, []string{"is required"}},
 		"token of another pod": {"AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}\nAZURE_FEDERATED_TOKEN_FILE=/var/run/secrets/kubernetes.io/serviceaccount/token", nil, credpolicy.Refused, []string{"AZURE_FEDERATED_TOKEN_FILE"}},
 		"file of another":      {"AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}\nAZURE_CLIENT_CERTIFICATE_PATH=/credentials-azure/cloud", nil, credpolicy.Refused, []string{"AZURE_CLIENT_CERTIFICATE_PATH"}},
 	} {
@@ -227,7 +205,7 @@ func TestLocationsOfUsers(t *testing.T) {
 	w := newWorld(t)
 	app := w.AddApp(azurefake.App{})
 	w.Trust("the pod's token", app.ClientID)
-	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file(t, "the pod's token"))
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", testfile.Write(t, "the pod's token"))
 	secret := "AZURE_TENANT_ID=" + w.Tenant + "\nAZURE_CLIENT_ID=" + w.app.ClientID + "\nAZURE_CLIENT_SECRET=s3cret\n"
 	for name, c := range map[string]struct {
 		file   string
@@ -265,7 +243,7 @@ func TestRotation(t *testing.T) {
 	w := newWorld(t)
 	app := w.AddApp(azurefake.App{TokenLife: time.Minute}) // shorter than the SDK keeps a token for
 	w.Trust("first", app.ClientID)
-	path := file(t, "first")
+	path := testfile.Write(t, "first")
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", path)
 	token, err := w.token(fmt.Sprintf("AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s", w.Tenant, app.ClientID), true)
 	if err != nil {
@@ -305,7 +283,7 @@ func TestAttempts(t *testing.T) {
 	manager, _ := fakecloud.ServeTLS(t, w.ResourceManager())
 	access := azureaccess.Access{
 		Authority: w.login, Manager: manager, ManagerAudience: "https://management.azure.com", DisableInstanceDiscovery: true,
-		CredentialsFile: file(t, fmt.Sprintf("AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret", w.Tenant, w.app.ClientID)),
+		CredentialsFile: testfile.Write(t, fmt.Sprintf("AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret", w.Tenant, w.app.ClientID)),
 	}
 	id, err := access.Identity(t.Context())
 	if err != nil {

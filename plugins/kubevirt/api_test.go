@@ -89,7 +89,7 @@ func TestRequestsOfBackup(t *testing.T) {
 	const machines, disks = 200, 4
 	var wait sync.WaitGroup
 	a := s.actions()
-	s.sent.take()
+	s.sent.Take()
 	for i := range machines {
 		wait.Go(func() {
 			name := "web-" + string(rune('a'+i%26)) + string(rune('a'+i/26))
@@ -107,7 +107,7 @@ func TestRequestsOfBackup(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if sent := s.sent.take(); len(sent) > 12 {
+	if sent := s.sent.Take(); len(sent) > 12 {
 		t.Errorf("%d machines took %d requests: %v", machines, len(sent), sent)
 	}
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/client-go/rest"
 )
@@ -16,13 +14,7 @@ import (
 // answering returns actions in a cluster with one answer to every request.
 func answering(answer string) *actions {
 	return newActions(kube.New(func() (*rest.Config, error) {
-		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{
-				StatusCode: http.StatusOK, Request: r,
-				Header: http.Header{"Content-Type": {"application/json"}},
-				Body:   io.NopCloser(strings.NewReader(answer)),
-			}, nil
-		})}, nil
+		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: recorder.Answering(answer)}, nil
 	}))
 }
 

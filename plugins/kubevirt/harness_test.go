@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"flag"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/kubevirt"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,7 +39,7 @@ type site struct {
 	t         *testing.T
 	cluster   *stack.ControlPlane
 	namespace string
-	sent      *requests
+	sent      *recorder.Sent
 	change    func(*rest.Config)
 }
 
@@ -53,7 +53,7 @@ func newSite(t *testing.T) site {
 	if err := kubevirt.Install(t.Context(), cluster.Dynamic); err != nil {
 		t.Fatal(err)
 	}
-	return site{t: t, cluster: cluster, namespace: cluster.NewNamespace(t), sent: &requests{}, change: func(*rest.Config) {}}
+	return site{t: t, cluster: cluster, namespace: cluster.NewNamespace(t), sent: &recorder.Sent{}, change: func(*rest.Config) {}}
 }
 
 // fresh returns the site with a new namespace.
@@ -70,38 +70,10 @@ func (s site) in(text string) string { return strings.ReplaceAll(text, "NS", s.n
 func (s site) actions() *actions {
 	config := rest.CopyConfig(s.cluster.Config)
 	config.QPS, config.Burst = 1000, 1000
-	config.Wrap(s.sent.count)
+	config.Wrap(s.sent.Transport)
 	s.change(config)
 	return newActions(kube.New(func() (*rest.Config, error) { return config, nil }))
 }
-
-// requests are those that the actions have sent.
-type requests struct {
-	mu   sync.Mutex
-	sent []string
-}
-
-func (r *requests) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		r.mu.Lock()
-		r.sent = append(r.sent, request.Method+" "+request.URL.Path)
-		r.mu.Unlock()
-		return next.RoundTrip(request)
-	})
-}
-
-// take returns the requests since the last call.
-func (r *requests) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	sent := r.sent
-	r.sent = nil
-	return sent
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // create makes the objects of a YAML stream, with their status.
 func (s site) create(t *testing.T, text string) []*unstructured.Unstructured {

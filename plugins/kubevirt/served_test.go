@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/client-go/rest"
 )
@@ -20,7 +21,7 @@ func TestWithoutCDI(t *testing.T) {
 {"resource": "persistentvolumeclaims", "scope": "Namespaced", "verbs": ["list", "create", "get", "delete"]}]}]}]}`
 	const claims = `{"kind": "PersistentVolumeClaimList", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "root"}, "status": {"phase": "Bound"}}]}`
 	a := newActions(kube.New(func() (*rest.Config, error) {
-		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: recorder.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			status, body := http.StatusNotFound, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
 			for path, answer := range map[string]string{"/api": core, "/apis": served, "/api/v1/namespaces/shop/persistentvolumeclaims": claims} {
 				if r.URL.Path == path {

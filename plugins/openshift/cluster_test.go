@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/plugins/openshift/api"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/openshift"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,7 +29,7 @@ type site struct {
 	*actions
 	t        *testing.T
 	cluster  *stack.ControlPlane
-	requests *requests
+	requests *recorder.Sent
 }
 
 // plainSite is a cluster without OpenShift's groups, as long as no test has
@@ -55,41 +55,13 @@ func openShift(t *testing.T) site {
 
 func newSite(t *testing.T, change func(*rest.Config)) site {
 	t.Helper()
-	s := site{t: t, cluster: servers.ControlPlane(t), requests: &requests{}}
+	s := site{t: t, cluster: servers.ControlPlane(t), requests: &recorder.Sent{}}
 	config := rest.CopyConfig(s.cluster.Config)
-	config.Wrap(s.requests.count)
+	config.Wrap(s.requests.Transport)
 	change(config)
 	s.actions = newActions(kube.New(func() (*rest.Config, error) { return config, nil }))
 	return s
 }
-
-// requests are those that the actions have sent.
-type requests struct {
-	mu   sync.Mutex
-	sent []string
-}
-
-func (r *requests) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		r.mu.Lock()
-		r.sent = append(r.sent, request.Method+" "+request.URL.Path)
-		r.mu.Unlock()
-		return next.RoundTrip(request)
-	})
-}
-
-// take returns the requests since the last call.
-func (r *requests) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	sent := r.sent
-	r.sent = nil
-	return sent
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // create makes the objects of a YAML stream, and deletes them after the test.
 func (s site) create(text string) []*unstructured.Unstructured {
@@ -180,13 +152,13 @@ func testPlainKubernetes(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if sent := s.requests.take(); len(sent) != 2 {
+	if sent := s.requests.Take(); len(sent) != 2 {
 		t.Errorf("200 items took the requests %v", sent)
 	}
 	for _, action := range s.table() {
 		checkPlain(t, s, action, namespace)
 	}
-	sent := s.requests.take()
+	sent := s.requests.Take()
 	slices.Sort(sent)
 	if len(slices.Compact(sent)) > 10 {
 		t.Errorf("all actions took the requests %v", sent)
@@ -255,7 +227,7 @@ func testRegistryHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if sent := s.requests.take(); len(sent) != 3 {
+	if sent := s.requests.Take(); len(sent) != 3 {
 		t.Errorf("100 items took the requests %v", sent)
 	}
 }
@@ -288,7 +260,7 @@ func testDeploymentConfigFacts(t *testing.T) {
 		}
 		fieldstest.Equal(t, app+", backed up before", got, noted)
 	}
-	if sent := s.requests.take(); len(sent) != 1 {
+	if sent := s.requests.Take(); len(sent) != 1 {
 		t.Errorf("three deployment configs took the requests %v", sent)
 	}
 }
@@ -332,13 +304,13 @@ func testOwners(t *testing.T) {
 			t.Errorf("config map %s of %s: %v, %v", c.name, c.pod, got.GetAnnotations(), err)
 		}
 	}
-	if sent := s.requests.take(); len(sent) != 2 {
+	if sent := s.requests.Take(); len(sent) != 2 {
 		t.Errorf("the items took the requests %v", sent)
 	}
 	if _, _, err := backUp(t, s.actions, "25-configmap-backup", "{kind: ConfigMap, metadata: {name: root-ca, namespace: x}}", backup); err != nil {
 		t.Error(err)
 	}
-	if sent := s.requests.take(); len(sent) != 0 {
+	if sent := s.requests.Take(); len(sent) != 0 {
 		t.Errorf("a config map without an owner took the requests %v", sent)
 	}
 }
@@ -366,7 +338,7 @@ func testMovedVolume(t *testing.T) {
 				t.Errorf("%s, in the %s: policy %s, was %s", c.what, where, got, fields.Annotation(o, api.OriginalPolicyKey))
 			}
 		}
-		if changes := slices.ContainsFunc(s.requests.take(), func(r string) bool { return !strings.HasPrefix(r, "GET") }); changes != (c.original != "") {
+		if changes := slices.ContainsFunc(s.requests.Take(), func(r string) bool { return !strings.HasPrefix(r, "GET") }); changes != (c.original != "") {
 			t.Errorf("%s: the volume in the cluster was changed: %t", c.what, changes)
 		}
 	}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/kube"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 )
@@ -120,12 +118,6 @@ func seeds() []string {
 // answering is a cluster with one answer to every request.
 func answering(answer string) *kube.Cluster {
 	return kube.New(func() (*rest.Config, error) {
-		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{
-				StatusCode: http.StatusOK, Request: r,
-				Header: http.Header{"Content-Type": {"application/json"}},
-				Body:   io.NopCloser(strings.NewReader(answer)),
-			}, nil
-		})}, nil
+		return &rest.Config{Host: "http://cluster", QPS: -1, Transport: recorder.Answering(answer)}, nil
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	"github.com/oadp-plugins/oadp-plugins/sdk/registrysecret"
+	"github.com/oadp-plugins/oadp-plugins/test/support/recorder"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -55,14 +56,14 @@ func testImageRequests(t *testing.T) {
 	}
 	backup, into := sdk.NewBackup(fieldstest.JSON(t, s.backup("b"))), s.cluster.NewNamespace(t)
 	restore := sdk.NewRestore(fieldstest.JSON(t, s.restore("r", "b", fmt.Sprintf(", namespaceMapping: {%s: %s}", s.namespace, into))))
-	s.requests.take()
+	s.requests.Take()
 	for _, item := range items {
 		for _, action := range []string{"01-common-backup", "19-is-backup"} {
 			_, err := find[sdk.BackupItemAction](t, s.actions, action).Backup(t.Context(), sdk.BackupInput{Item: item, Backup: backup})
 			s.must(err)
 		}
 	}
-	if sent := s.requests.take(); len(sent) > more {
+	if sent := s.requests.Take(); len(sent) > more {
 		t.Errorf("the backup took the requests %v", sent)
 	}
 	for _, item := range items {
@@ -75,7 +76,7 @@ func testImageRequests(t *testing.T) {
 			s.must(err)
 		}
 	}
-	if sent := s.requests.take(); len(sent) > streams+more || len(sent) < streams {
+	if sent := s.requests.Take(); len(sent) > streams+more || len(sent) < streams {
 		t.Errorf("the restore took the requests %v", sent)
 	}
 	if got := len(fields.ListAt(s.stream(into, "app7").Object, "spec", "tags")); got != tags-pushed {
@@ -150,9 +151,9 @@ func testImageCredentials(t *testing.T) {
 					t.Errorf("%q is not in %v", text, err)
 				}
 			}
-			s.requests.take()
+			s.requests.Take()
 			_, second := s.backUpStream("web", backup)
-			if !errors.Is(second, imagecopy.CodeImagesUnavailable) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.take()) != 0 {
+			if !errors.Is(second, imagecopy.CodeImagesUnavailable) || !strings.Contains(second.Error(), "ImageStream "+s.namespace+"/app") || len(s.requests.Take()) != 0 {
 				t.Errorf("the next stream: %v", second)
 			}
 			for _, told := range []string{err.Error(), second.Error(), log.String()} {
@@ -231,7 +232,7 @@ func testRegistryAccess(t *testing.T) {
 			token := c.BearerToken // comes in another way, as that of a client certificate would
 			c.BearerToken = ""
 			c.Wrap(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripper(func(r *http.Request) (*http.Response, error) {
+				return recorder.RoundTripper(func(r *http.Request) (*http.Response, error) {
 					r = r.Clone(r.Context())
 					r.Header.Set("Authorization", "Bearer "+token)
 					return next.RoundTrip(r)

@@ -390,11 +390,11 @@ func testSchema1(t *testing.T) {
 		return fmt.Sprintf(`{kind: Deployment, metadata: {name: a, namespace: %s, annotations: {openshift.io/backup-registry-hostname: %q, openshift.io/restore-registry-hostname: %q}},
 spec: {template: {spec: {containers: [{image: %q}]}}}}`, s.namespace, s.registry.Host, target.Host, image)
 	}
-	s.requests.take()
+	s.requests.Take()
 	restoreCases(t, s.actions, "13-deployment", []restoreCase{
 		{what: "no digest", item: pod(s.registry.Host + "/" + s.namespace + "/app:old"), restore: restore, want: pod(target.Host + "/" + into + "/app:old")},
 	})
-	if sent := s.requests.take(); len(sent) > 0 {
+	if sent := s.requests.Take(); len(sent) > 0 {
 		t.Errorf("an image without a digest took the requests %v", sent)
 	}
 	restoreCases(t, s.actions, "13-deployment", []restoreCase{
@@ -453,7 +453,7 @@ func testImageWorkers(t *testing.T) {
 		s.push(fmt.Sprintf("app%d:v1", i), image)
 	}
 	backup := s.backup("b")
-	s.requests.take()
+	s.requests.Take()
 	s.registry.ResetCounts()
 	var copied sync.Map
 	var done sync.WaitGroup
@@ -474,7 +474,7 @@ func testImageWorkers(t *testing.T) {
 	if reads := s.registry.Counts().Requests[openshift.Request{Method: http.MethodGet, Resource: openshift.Blobs}]; total != 3 || reads != 3 {
 		t.Errorf("%d blobs were copied with %d requests, want 3", total, reads)
 	}
-	if sent := s.requests.take(); len(sent) > 10 {
+	if sent := s.requests.Take(); len(sent) > 10 {
 		t.Errorf("%d streams took the requests %v", workers, sent)
 	}
 }

@@ -60,7 +60,7 @@ spec:
 	})
 
 	// The pods of a namespace wait together until OpenShift has made the secret.
-	s.requests.take()
+	s.requests.Take()
 	var done sync.WaitGroup
 	for range 20 {
 		done.Go(func() {
@@ -77,7 +77,7 @@ spec:
 	}
 	s.create(secret("default-dockercfg-new", "openshift.io/internal-registry-auth-token.service-account: default"))
 	done.Wait()
-	if sent := s.requests.take(); len(sent) > 8 {
+	if sent := s.requests.Take(); len(sent) > 8 {
 		t.Errorf("20 pods took the requests %v", sent)
 	}
 }
@@ -98,9 +98,9 @@ func testPullSecretsNeverCome(t *testing.T) {
 			item: item("{name: mine}, {name: default-dockercfg-old}"), want: item("{name: mine}")}})
 	}
 	restored()
-	s.requests.take()
+	s.requests.Take()
 	restored()
-	if sent := s.requests.take(); len(sent) != 0 {
+	if sent := s.requests.Take(); len(sent) != 0 {
 		t.Errorf("the second pod took the requests %v", sent)
 	}
 }
@@ -128,10 +128,7 @@ func (s site) awaitRequests(n int) {
 	s.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
-		s.requests.mu.Lock()
-		sent := len(s.requests.sent)
-		s.requests.mu.Unlock()
-		if sent >= n {
+		if s.requests.Len() >= n {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

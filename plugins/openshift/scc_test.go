@@ -43,7 +43,7 @@ func testConstraints(t *testing.T) {
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: "NS-scc"}, rules: [{apiGroups: ["*"], resources: ["*"], resourceNames: [by-cluster-role], verbs: ["*"]}]}
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: "NS-scc"}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "NS-scc"}, subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:serviceaccounts:NS"}]}`))
-	s.requests.take()
+	s.requests.Take()
 	account := func(name string) []string {
 		item := in("{kind: ServiceAccount, metadata: {name: " + name + ", namespace: NS}}")
 		_, result, err := backUp(t, s.actions, "02-serviceaccount-backup", item, in("{metadata: {uid: NS}}"))
@@ -73,7 +73,7 @@ func testConstraints(t *testing.T) {
 	for range 50 {
 		account("app")
 	}
-	if sent := s.requests.take(); len(sent) > 6 {
+	if sent := s.requests.Take(); len(sent) > 6 {
 		t.Errorf("the accounts of a namespace took the requests %v", sent)
 	}
 }

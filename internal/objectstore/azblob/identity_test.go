@@ -18,6 +18,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 // account is a scene whose storage account belongs to a subscription, with an
@@ -44,7 +45,7 @@ func newAccount(t *testing.T) *account {
 	for key, value := range map[string]string{
 		"caCert": a.config["caCert"] + string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
 		"resourceManagerAudience": "https://management.azure.com", "disableInstanceDiscovery": "true",
-		"credentialsFile": file(t, a.credentials()),
+		"credentialsFile": testfile.Write(t, a.credentials()),
 	} {
 		a.config[key] = value
 	}
@@ -84,8 +85,8 @@ func TestInitWithKeyAsksNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, config := range map[string][]string{
-		"key": {"storageAccountKeyEnvVar", "KEY", "credentialsFile", file(t, a.credentials()+"KEY="+a.azurite.Key)},
-		"SAS": {"storageAccountSASTokenEnvVar", "SAS", "credentialsFile", file(t, a.credentials()+"SAS="+signature)},
+		"key": {"storageAccountKeyEnvVar", "KEY", "credentialsFile", testfile.Write(t, a.credentials()+"KEY="+a.azurite.Key)},
+		"SAS": {"storageAccountSASTokenEnvVar", "SAS", "credentialsFile", testfile.Write(t, a.credentials()+"SAS="+signature)},
 	} {
 		a.mustOpen(config...)
 		if calls := a.Calls(""); len(calls) > 0 {
@@ -129,10 +130,10 @@ func TestTokenFileRotatesDuringUpload(t *testing.T) {
 	a := newAccount(t)
 	app := a.AddApp(azurefake.App{TokenLife: 6 * time.Minute}) // the SDK gets another one five minutes before the end
 	a.Trust("first", app.ClientID)
-	path := file(t, "first")
+	path := testfile.Write(t, "first")
 	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", path)
 	st := a.mustOpen("useAAD", "true", "storageAccountURI", a.endpoint,
-		"credentialsFile", file(t, fmt.Sprintf("\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\n", a.Tenant, app.ClientID)))
+		"credentialsFile", testfile.Write(t, fmt.Sprintf("\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\n", a.Tenant, app.ClientID)))
 	body := random(8 * blockSize)
 	reader := bytes.NewReader(body)
 	err := st.put(t.Context(), "k", readerFunc(func(p []byte) (int, error) {
@@ -189,7 +190,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 				kept = append(kept, line)
 			}
 		}
-		_, err := b.open("credentialsFile", file(t, strings.Join(kept, "")))
+		_, err := b.open("credentialsFile", testfile.Write(t, strings.Join(kept, "")))
 		says(t, name, err, "failed to get storage account access key", "set "+c.says, c.drop)
 	}
 }
@@ -207,7 +208,7 @@ func TestUselessCredentials(t *testing.T) {
 		"not base64":     {"FOO=HIDE!", "FOO", azblob.CodeAccountKey, []string{"FOO", "base64"}},
 		"malformed line": {"FOO=x\noops HIDE", "FOO", azureaccess.CodeCredentialsFile, []string{"line 2"}},
 	} {
-		_, err := s.open("storageAccountKeyEnvVar", c.entry, "credentialsFile", file(t, c.file))
+		_, err := s.open("storageAccountKeyEnvVar", c.entry, "credentialsFile", testfile.Write(t, c.file))
 		if !errors.Is(err, c.code) || strings.Contains(err.Error(), "HIDE") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -229,7 +230,7 @@ func TestLocationOfUser(t *testing.T) {
 	a := newAccount(t)
 	app := a.AddApp(azurefake.App{})
 	a.Trust("token", app.ClientID)
-	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file(t, "token"))
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", testfile.Write(t, "token"))
 	path := filepath.Join(t.TempDir(), "shop-location-5ffb0b4e-8f3c-4a52-9a7e-0f6f7d1c2b3a-cloud")
 	if err := os.WriteFile(path, fmt.Appendf(nil, "AZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\n", a.Tenant, app.ClientID), 0o600); err != nil {
 		t.Fatal(err)

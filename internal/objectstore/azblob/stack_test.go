@@ -13,8 +13,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +23,10 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/azblob"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
+	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
@@ -58,7 +58,7 @@ const (
 
 func newScene(t testing.TB, secure bool) *scene {
 	t.Helper()
-	bare(t)
+	azurefake.ClearEnvironment(t)
 	a := servers.Azurite(t)
 	s := &scene{t: t, azurite: a, endpoint: a.Endpoint, bucket: a.NewContainer(t), log: testlog.New()}
 	if secure {
@@ -72,36 +72,12 @@ func newScene(t testing.TB, secure bool) *scene {
 	s.config = map[string]string{
 		"bucket": s.bucket, "prefix": "velero", "storageAccount": a.Account, "storageAccountURI": s.endpoint,
 		"storageAccountKeyEnvVar": "AZURE_STORAGE_ACCOUNT_ACCESS_KEY", "blockSizeInBytes": fmt.Sprint(blockSize),
-		"credentialsFile": file(t, "AZURE_STORAGE_ACCOUNT_ACCESS_KEY="+a.Key+"\n"),
+		"credentialsFile": testfile.Write(t, "AZURE_STORAGE_ACCOUNT_ACCESS_KEY="+a.Key+"\n"),
 	}
 	if secure {
 		s.config["caCert"] = string(a.CAPEM)
 	}
 	return s
-}
-
-// bare empties the environment of what the plugin reads.
-func bare(t testing.TB) {
-	t.Helper()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, prefix := range []string{"AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_"} {
-			if strings.HasPrefix(name, prefix) {
-				value := os.Getenv(name)
-				os.Unsetenv(name)
-				t.Cleanup(func() { os.Setenv(name, value) })
-			}
-		}
-	}
-}
-
-func file(t testing.TB, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // open returns a store with the scene's configuration and these keys and values.

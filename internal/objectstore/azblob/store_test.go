@@ -24,6 +24,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/objectstore/azblob"
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 // Objects of all sizes come back as they were stored, over both servers, with the
@@ -368,7 +369,7 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	var requests atomic.Int32
-	st := s.mustOpen("storageAccountKeyEnvVar", "", "storageAccountSASTokenEnvVar", "SAS", "credentialsFile", file(t, "SAS='"+signature+"'"),
+	st := s.mustOpen("storageAccountKeyEnvVar", "", "storageAccountSASTokenEnvVar", "SAS", "credentialsFile", testfile.Write(t, "SAS='"+signature+"'"),
 		"storageAccountURI", s.behind(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 			requests.Add(1)
 			q := r.URL.Query()
@@ -607,7 +608,7 @@ func TestSharedAccessSignature(t *testing.T) {
 	}
 	for _, question := range []string{"", "?"} {
 		st := s.mustOpen("storageAccountKeyEnvVar", "", "storageAccountSASTokenEnvVar", "SAS", "storageAccountURI", "", "storageAccountBlobEndpoint", s.endpoint,
-			"credentialsFile", file(t, "SAS='"+question+full+"'\n"))
+			"credentialsFile", testfile.Write(t, "SAS='"+question+full+"'\n"))
 		body := random(3*blockSize + 1)
 		if err := st.put(t.Context(), "k", stream(body)); err != nil {
 			t.Fatal(err)
@@ -630,7 +631,7 @@ func TestSharedAccessSignature(t *testing.T) {
 		t.Error("the signature is in the log")
 	}
 	st := s.mustOpen("storageAccountKeyEnvVar", "", "storageAccountSASTokenEnvVar", "SAS", "storageAccountURI", "", "storageAccountBlobEndpoint", s.endpoint,
-		"credentialsFile", file(t, "SAS='"+strings.Replace(full, "sp=", "sp=x", 1)+"'\n"))
+		"credentialsFile", testfile.Write(t, "SAS='"+strings.Replace(full, "sp=", "sp=x", 1)+"'\n"))
 	putErr := st.put(t.Context(), "k", strings.NewReader("x"))
 	if !errors.Is(putErr, azblob.CodeAuthentication) || strings.Contains(putErr.Error(), signature) {
 		t.Errorf("a wrong signature: %v", putErr)
@@ -655,7 +656,7 @@ func TestInitAgain(t *testing.T) {
 		other[key] = value
 	}
 	wrong := strings.Repeat("A", 86) + "=="
-	other["credentialsFile"] = file(t, "AZURE_STORAGE_ACCOUNT_ACCESS_KEY="+wrong)
+	other["credentialsFile"] = testfile.Write(t, "AZURE_STORAGE_ACCOUNT_ACCESS_KEY="+wrong)
 	if _, err := st.Init(t.Context(), sdk.InitInput{Config: other}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 )
 
 func TestSettings(t *testing.T) {
-	bare(t)
+	azurefake.ClearEnvironment(t)
 	s, err := parseSettings(nil)
 	if err != nil || s.apiTimeout != 2*time.Minute || s.incremental != nil || s.tags != nil || s.snapshotReadyTimeout != 30*time.Minute {
 		t.Errorf("defaults: %+v, %v", s, err)
@@ -31,7 +33,7 @@ func TestSettings(t *testing.T) {
 
 // OADP lets only some keys into a location, so that the others have a variable.
 func TestVariables(t *testing.T) {
-	bare(t)
+	azurefake.ClearEnvironment(t)
 	t.Setenv("OADP_AZURE_VSL_DISK_SKU", "Premium_ZRS")
 	t.Setenv("OADP_AZURE_VSL_TAGS", "owner=x")
 	if s, err := parseSettings(nil); err != nil || s.diskSKU != "Premium_ZRS" || s.tags["owner"] != "x" {

@@ -3,8 +3,6 @@ package azuredisk
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
@@ -32,7 +31,7 @@ type scene struct {
 // it reaches the cloud.
 func newScene(t *testing.T, config ...string) *scene {
 	t.Helper()
-	bare(t)
+	azurefake.ClearEnvironment(t)
 	cloud := azurefake.New()
 	app := cloud.AddApp(azurefake.App{Secret: "s3cret"})
 	login, ca := fakecloud.ServeTLS(t, cloud.Login())
@@ -41,7 +40,7 @@ func newScene(t *testing.T, config ...string) *scene {
 	s.config = map[string]string{
 		"caCert": string(ca), "activeDirectoryAuthorityURI": login, "resourceManagerEndpoint": manager,
 		"resourceManagerAudience": "https://management.azure.com", "disableInstanceDiscovery": "true",
-		"credentialsFile": file(t, fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_RESOURCE_GROUP=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n",
+		"credentialsFile": testfile.Write(t, fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_RESOURCE_GROUP=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n",
 			cloud.Subscription, group, cloud.Tenant, app.ClientID)),
 	}
 	for i := 0; i < len(config); i += 2 {
@@ -59,29 +58,6 @@ func (s *scene) mustInit(config map[string]string) {
 	if _, err := s.Init(s.t.Context(), sdk.InitInput{Config: config}); err != nil {
 		s.t.Fatal(err)
 	}
-}
-
-// bare empties the environment of what the plugin reads.
-func bare(t *testing.T) {
-	t.Helper()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, prefix := range []string{"AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_"} {
-			if strings.HasPrefix(name, prefix) {
-				t.Setenv(name, "") // restores it at the end
-				os.Unsetenv(name)
-			}
-		}
-	}
-}
-
-func file(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // persistentVolume reads a volume from JSON.

@@ -13,6 +13,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk"
 	azurefake "github.com/oadp-plugins/oadp-plugins/test/fakes/azure"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 func premium(name string) azurefake.Disk {
@@ -85,7 +86,7 @@ func TestForeignBackups(t *testing.T) {
 func TestCredentialsWithoutGroup(t *testing.T) {
 	s := newScene(t)
 	app := s.AddApp(azurefake.App{Secret: "s3cret"})
-	s.config["credentialsFile"] = file(t, fmt.Sprintf("\nAZURE_SUBSCRIPTION_ID=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n", s.Subscription, s.Tenant, app.ClientID))
+	s.config["credentialsFile"] = testfile.Write(t, fmt.Sprintf("\nAZURE_SUBSCRIPTION_ID=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\n", s.Subscription, s.Tenant, app.ClientID))
 	s.mustInit(s.config)
 	if id := s.mustBackUp(csi(t, s.AddDisk("cluster-rg", "pvc-1", azurefake.Disk{})), nil); !strings.Contains(id, "/resourceGroups/cluster-rg/") {
 		t.Errorf("snapshot %s", id)
@@ -126,7 +127,7 @@ func TestSeveralGroups(t *testing.T) {
 func TestNodeResourceGroup(t *testing.T) {
 	s := newScene(t)
 	app := s.AddApp(azurefake.App{Secret: "s3cret"})
-	s.config["credentialsFile"] = file(t, fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\nAZURE_RESOURCE_GROUP=MC_a", s.Subscription, s.Tenant, app.ClientID))
+	s.config["credentialsFile"] = testfile.Write(t, fmt.Sprintf("AZURE_SUBSCRIPTION_ID=%s\nAZURE_TENANT_ID=%s\nAZURE_CLIENT_ID=%s\nAZURE_CLIENT_SECRET=s3cret\nAZURE_RESOURCE_GROUP=MC_a", s.Subscription, s.Tenant, app.ClientID))
 	s.mustInit(s.config)
 	for _, name := range []string{"a", "b"} {
 		s.mustBackUp(csi(t, s.AddDisk("MC_a", name, azurefake.Disk{})), nil)

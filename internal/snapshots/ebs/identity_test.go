@@ -16,6 +16,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 // signer takes a snapshot and returns whose session it was.
@@ -62,7 +63,7 @@ func TestIdentities(t *testing.T) {
 			chained := s.AddRole(awsfake.Role{Name: "chained", ExternalID: "x1", Principals: []string{s.keys.ARN, "arn:aws:sts::" + awsfake.Account + ":assumed-role/oadp/velero"}})
 			fill := strings.NewReplacer(
 				"KEYS", "aws_access_key_id = "+s.keys.AccessKeyID+"\naws_secret_access_key = "+s.keys.SecretAccessKey+"\n",
-				"KEYID", s.keys.AccessKeyID, "SECRET", s.keys.SecretAccessKey, "ROLE", role, "CHAINED", chained, "TOKEN", token, "EMPTY", file(t, "[default]\n"),
+				"KEYID", s.keys.AccessKeyID, "SECRET", s.keys.SecretAccessKey, "ROLE", role, "CHAINED", chained, "TOKEN", token, "EMPTY", testfile.Write(t, "[default]\n"),
 				"PODURL", fakecloud.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return "the token" }))+"/v1/credentials",
 				"MACHINEURL", fakecloud.Serve(t, s.Machine(awsfake.Role{Name: "node"})),
 			)
@@ -73,7 +74,7 @@ func TestIdentities(t *testing.T) {
 			}
 			delete(s.config, "credentialsFile")
 			if c.file != "" {
-				s.config["credentialsFile"] = file(t, fill.Replace(c.file))
+				s.config["credentialsFile"] = testfile.Write(t, fill.Replace(c.file))
 			}
 			environment := os.Environ()
 			s.mustInit(c.config...)
@@ -98,7 +99,7 @@ func TestRenewal(t *testing.T) {
 			s.Trust("first", "velero")
 			role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: c.lasts})
 			token := tokenFile(t, "first")
-			s.mustInit("credentialsFile", file(t, "[default]\nrole_arn = "+role+"\nweb_identity_token_file = "+token+"\n"))
+			s.mustInit("credentialsFile", testfile.Write(t, "[default]\nrole_arn = "+role+"\nweb_identity_token_file = "+token+"\n"))
 			s.mustInit() // with the same configuration it asks nobody
 			if n := len(s.Calls("AssumeRoleWithWebIdentity")); n != 1 {
 				t.Errorf("%d sessions after Init", n)
@@ -140,7 +141,7 @@ func TestRefusedRoles(t *testing.T) {
 		if c.token != "" {
 			token = tokenFile(t, c.token)
 		}
-		s.config["credentialsFile"] = file(t, "[default]\nrole_arn = "+c.role+"\nweb_identity_token_file = "+token+"\n")
+		s.config["credentialsFile"] = testfile.Write(t, "[default]\nrole_arn = "+c.role+"\nweb_identity_token_file = "+token+"\n")
 		_, err := s.Init(t.Context(), sdk.InitInput{Config: s.config})
 		if !c.is(err) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), s.config["credentialsFile"]) {
 			t.Errorf("%s: %v", name, err)
@@ -153,7 +154,7 @@ func TestTwoIdentities(t *testing.T) {
 	s := newScene(t)
 	s.Trust("the token", "velero")
 	t.Setenv("AWS_ROLE_ARN", s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero"}))
-	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "the token"))
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", testfile.Write(t, "the token"))
 	other := New(slog.New(slog.DiscardHandler))
 	if _, err := other.Init(t.Context(), sdk.InitInput{Config: map[string]string{"region": region, "ec2Url": s.config["ec2Url"]}}); err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ func TestTwoIdentities(t *testing.T) {
 // tokenFile writes a token that locations may send to the token service.
 func tokenFile(t *testing.T, token string) string {
 	t.Helper()
-	path := file(t, token)
+	path := testfile.Write(t, token)
 	t.Setenv(credpolicy.TokenFilesVariable, path)
 	return path
 }

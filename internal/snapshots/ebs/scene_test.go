@@ -2,8 +2,6 @@ package ebs
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/oadp-plugins/oadp-plugins/sdk"
@@ -12,6 +10,7 @@ import (
 
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 	"github.com/oadp-plugins/oadp-plugins/test/support/testlog"
 )
 
@@ -51,16 +50,7 @@ func newScene(t *testing.T, config ...string) *scene {
 
 func credentialsFile(t *testing.T, k awsfake.Keys) string {
 	t.Helper()
-	return file(t, fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", k.AccessKeyID, k.SecretAccessKey))
-}
-
-func file(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return testfile.Write(t, fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", k.AccessKeyID, k.SecretAccessKey))
 }
 
 // persistentVolume reads a volume from YAML or JSON.

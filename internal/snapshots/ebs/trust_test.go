@@ -12,6 +12,7 @@ import (
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 // A certificate is trusted by the location's caCert, by AWS_CA_BUNDLE, or when it
@@ -41,7 +42,7 @@ func TestTrust(t *testing.T) {
 		t.Errorf("with caCert: %v", err)
 	}
 	s.mustInit("caCert", "")
-	t.Setenv("AWS_CA_BUNDLE", file(t, authority))
+	t.Setenv("AWS_CA_BUNDLE", testfile.Write(t, authority))
 	s.mustInit()
 	if err := describe(); err != nil {
 		t.Errorf("with AWS_CA_BUNDLE: %v", err)

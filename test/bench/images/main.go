@@ -55,7 +55,11 @@ func run(ctx context.Context, servers *stack.Stack, plugins string, rounds, work
 	if err != nil {
 		return fmt.Errorf("resolving %d tags: %w", manyTags, err)
 	}
-	if !write(os.Stdout, facts{rounds: rounds, workers: workers, medium: medium}, reports, calls) {
+	lists, err := s.large(ctx)
+	if err != nil {
+		return fmt.Errorf("%d large image streams: %w", largeStreams, err)
+	}
+	if !write(os.Stdout, facts{rounds: rounds, workers: workers, medium: medium}, reports, calls, lists) {
 		return errors.New("a target is missed")
 	}
 	return nil

@@ -79,7 +79,7 @@ func (s *site) createLocations(ctx context.Context, plugins string, rounds int) 
 			locations = append(locations, s.location(shape.bucket(round)))
 		}
 	}
-	locations = append(locations, s.location(manyBucket))
+	locations = append(locations, s.location(manyBucket), s.location(largeBucket))
 	for _, l := range locations {
 		if err := s.buckets.MakeBucket(ctx, l.Bucket, minio.MakeBucketOptions{}); err != nil {
 			return err

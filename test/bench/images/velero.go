@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 // Actions that Velero runs for an image stream, in their order.
 var (
 	backupActions  = []string{"openshift.io/01-common-backup-plugin", "openshift.io/19-is-backup-plugin"}
+	tagActions     = []string{"openshift.io/01-common-backup-plugin", "openshift.io/04-imagestreamtag-backup-plugin"}
 	restoreActions = []string{"openshift.io/01-common-restore-plugin", "openshift.io/19-is-restore-plugin"}
 )
 
@@ -48,7 +50,7 @@ func (s *site) backup(ctx context.Context, w *workload, location, uid string) (r
 		group.SetLimit(s.workers)
 		for i, item := range w.items {
 			group.Go(func() (err error) {
-				w.backedUp[i], err = executeAll(ctx, p, "generated.BackupItemAction", backupActions, item, func(request host.Message) host.Message {
+				w.backedUp[i], err = executeAll(ctx, p, "generated.BackupItemAction", actionsFor(item), item, func(request host.Message) host.Message {
 					return request.Bytes(3, backup)
 				})
 				return err
@@ -56,6 +58,14 @@ func (s *site) backup(ctx context.Context, w *workload, location, uid string) (r
 		}
 		return group.Wait()
 	})
+}
+
+// actionsFor returns the actions for the backup of an item.
+func actionsFor(item []byte) []string {
+	if bytes.Contains(item, []byte(`"kind":"ImageStreamTag"`)) {
+		return tagActions
+	}
+	return backupActions
 }
 
 // executeAll hands an item from one action to the next.

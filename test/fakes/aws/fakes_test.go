@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 	"github.com/oadp-plugins/oadp-plugins/test/fakes/inject"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 const region = "eu-central-1"
@@ -364,15 +364,6 @@ func (s *scene) whoami(provider aws.CredentialsProvider) (string, error) {
 	return *out.Arn, nil
 }
 
-func file(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func TestRoles(t *testing.T) {
 	s := newScene(t)
 	url := fakecloud.Serve(t, s.STS())
@@ -387,7 +378,7 @@ func TestRoles(t *testing.T) {
 	chained := s.AddRole(awsfake.Role{Name: "chained", Principals: []string{s.keys.ARN}, ExternalID: "x1"})
 
 	byToken := func(role, token string) aws.CredentialsProvider {
-		return stscreds.NewWebIdentityRoleProvider(client(nil), role, stscreds.IdentityTokenFile(file(t, token)), func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = "velero" })
+		return stscreds.NewWebIdentityRoleProvider(client(nil), role, stscreds.IdentityTokenFile(testfile.Write(t, token)), func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = "velero" })
 	}
 	byKeys := func(k awsfake.Keys, role, external string, more ...func(*stscreds.AssumeRoleOptions)) aws.CredentialsProvider {
 		options := append(more, func(o *stscreds.AssumeRoleOptions) { o.ExternalID, o.RoleSessionName = &external, "velero" })
@@ -426,7 +417,7 @@ func TestSessionsEnd(t *testing.T) {
 	url := fakecloud.Serve(t, s.STS())
 	s.Trust("first", "velero")
 	role := s.AddRole(awsfake.Role{Name: "oadp", Subject: "velero", Duration: 15 * time.Minute})
-	token := file(t, "first")
+	token := testfile.Write(t, "first")
 	client := sts.NewFromConfig(aws.Config{Region: region}, func(o *sts.Options) { o.BaseEndpoint = &url })
 	provider := stscreds.NewWebIdentityRoleProvider(client, role, stscreds.IdentityTokenFile(token))
 	session, err := provider.Retrieve(t.Context())
@@ -476,7 +467,7 @@ func TestPodIdentity(t *testing.T) {
 	s := newScene(t)
 	token := "pod token"
 	url := fakecloud.Serve(t, s.PodIdentity(awsfake.Role{Name: "pod"}, func() string { return token })) + "/v1/credentials"
-	path := file(t, token)
+	path := testfile.Write(t, token)
 	provider := endpointcreds.New(url, func(o *endpointcreds.Options) {
 		o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
 			b, err := os.ReadFile(path)
@@ -522,7 +513,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	t.Setenv("AWS_ENDPOINT_URL_STS", fakecloud.Serve(t, s.STS()))
 	t.Setenv("AWS_ROLE_ARN", s.AddRole(awsfake.Role{Name: "irsa", Subject: "velero"}))
-	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "irsa token"))
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", testfile.Write(t, "irsa token"))
 	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
 	if err != nil {
 		t.Fatal(err)
