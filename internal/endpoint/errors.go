@@ -211,7 +211,13 @@ func Plain(err error) error {
 	if !errors.As(err, &request) {
 		return err
 	}
-	return WithText(request.Err.Error()+" ("+request.Op+" "+Origin(request.URL)+")", err)
+	text := request.Err.Error()
+	if errors.Is(err, net.ErrClosed) {
+		// net/http says "use of closed network connection" of a request that was
+		// still being written when the other side ended the connection.
+		text = "the connection was broken by the server or something in front of it"
+	}
+	return WithText(text+" ("+request.Op+" "+Origin(request.URL)+")", err)
 }
 
 // Origin returns scheme and host of a URL: "https://example.com:9000".

@@ -73,6 +73,10 @@ func TestFault(t *testing.T) {
 	if err := settings.Fault("x", fmt.Errorf("words: %w", &fault.Error{Code: endpoint.CodeBusy})); !errors.Is(err, endpoint.CodeBusy) || strings.Contains(err.Error(), "words") {
 		t.Errorf("explained already: %v", err)
 	}
+	closed := &url.Error{Op: "Put", URL: "https://h/path", Err: &net.OpError{Op: "write", Net: "tcp", Err: net.ErrClosed}}
+	if err := settings.Fault("x", closed); !strings.Contains(err.Error(), "the connection was broken by the server") || strings.Contains(err.Error(), "closed network connection") {
+		t.Errorf("broken while the request was written: %v", err)
+	}
 }
 
 // Plain HTTP to a port with TLS is told from a server that sends nonsense.

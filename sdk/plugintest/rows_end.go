@@ -39,6 +39,7 @@ func endRows() []Row {
 		ID: "end.sigint", Level: Must, Name: "SIGINT",
 		Contract:    "SIGINT, which a terminal sends to plugins too, does not end the plugin",
 		Consequence: "a plugin that shares a terminal with Velero dies in the middle of a backup",
+		waits:       true,
 		run:         interrupted,
 	}, {
 		ID: "end.host-killed", Level: Should, Name: "host killed",
@@ -188,11 +189,22 @@ func interrupted(ctx context.Context, s *session) error {
 			return fmt.Errorf("ListPlugins after SIGINT: %w", err)
 		}
 	}
-	if !b.Running() {
-		return errors.New("the process has ended")
+	// A plugin may handle the signal after it has answered.
+	select {
+	case <-b.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(interruptTime):
+	}
+	if _, err := wire.List(ctx, conn); err != nil {
+		return fmt.Errorf("ListPlugins after SIGINT: %w", err)
 	}
 	return nil
 }
+
+// interruptTime is how long a plugin must go on after SIGINT. One that ends at the
+// signal has ended by then, also on a busy machine.
+const interruptTime = 2 * time.Second
 
 func hostKilled(ctx context.Context, s *session) error {
 	d, err := host.StartHostProcess(ctx, s.launch(), nil)
