@@ -18,7 +18,7 @@ const (
 // LoadConfig returns the configuration that the Velero server itself uses: the
 // flags --kubeconfig and --kubecontext among args, else KUBECONFIG and the home
 // directory, else the service account of the pod. --client-qps and
-// --client-burst are heeded as well; every other argument is left alone.
+// --client-burst are obeyed as well; every other argument is left alone.
 func LoadConfig(args []string) (*rest.Config, error) {
 	flags := flagsAmong(args)
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()

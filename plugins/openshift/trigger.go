@@ -161,7 +161,7 @@ func (i imageTriggers) RestoreProgress(ctx context.Context, in sdk.RestoreOperat
 	return p, nil
 }
 
-func (i imageTriggers) advance(ctx context.Context, o operation, r *velero.Restore, patience time.Duration) (sdk.Progress, error) {
+func (i imageTriggers) advance(ctx context.Context, o operation, r *velero.Restore, waitLimit time.Duration) (sdk.Progress, error) {
 	now := time.Now()
 	workload, err := i.paused(ctx, o, r)
 	if err != nil {
@@ -185,10 +185,10 @@ func (i imageTriggers) advance(ctx context.Context, o operation, r *velero.Resto
 		if err != nil {
 			return p, err
 		}
-		if now.Sub(since) < patience {
+		if now.Sub(since) < waitLimit {
 			return p, nil
 		}
-		slog.Warn("image triggers go on, though not all restored pods are ready", "workload", o.String(), "waited", patience.String())
+		slog.Warn("image triggers go on, though not all restored pods are ready", "workload", o.String(), "waited", waitLimit.String())
 	}
 	p.Completed, p.Description = true, "image triggers go on"
 	return p, i.resume(ctx, o, workload)
@@ -278,7 +278,7 @@ func hookTime(pod *unstructured.Unstructured, r *velero.Restore) time.Duration {
 	if fields.HasAnnotation(pod, velero.PostHookCommandKey) {
 		timeout, _ := time.ParseDuration(fields.Annotation(pod, velero.PostHookTimeoutKey)) // 0 if it cannot be read
 		add(timeout)
-		return total // Velero then heeds no other hooks
+		return total // Velero then ignores other hooks
 	}
 	for _, hook := range r.PostHooks(pod.GetNamespace(), fields.Labels(pod)) {
 		if hook.Exec != nil {

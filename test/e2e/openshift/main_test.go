@@ -15,11 +15,18 @@ var update = flag.Bool("update", false, "write the golden files from what the te
 
 var release = tools.ReleaseFlag()
 
+// olderReleases are those whose servers users of OADP run besides the newest.
+var olderReleases = []tools.VeleroRelease{"1.14", "1.16"}
+
 var servers stack.Stack
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	servers.Main(m, append(tools.Core(), release.Tools()...)...)
+	needs := append(tools.Core(), release.Tools()...)
+	for _, older := range olderReleases {
+		needs = append(needs, older.Tool())
+	}
+	servers.Main(m, needs...)
 }
 
 func plugins() []string {

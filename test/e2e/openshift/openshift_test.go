@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/oadp-plugins/oadp-plugins/test/stack"
+	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
 const testTimeout = 3 * time.Minute
@@ -33,27 +34,7 @@ func TestNamespaceMovesElsewhere(t *testing.T) {
 	store := servers.MinIO(t)
 	bucket := store.NewBucket(t)
 
-	one := newSite(ctx, t, servers.ControlPlane(t), firstHost)
-	one.create(ctx, "namespace.yaml", "NAMESPACE", "shop", "SUFFIX", "aaaaa")
-	objects := one.create(ctx, "shop.yaml", "HOST", firstHost)
-	one.create(ctx, "namespace.yaml", "NAMESPACE", "shop-copy", "SUFFIX", "bbbbb")
-	pods := one.podsOf(ctx, "shop", "app=web", 1)
-
-	velero := startVelero(ctx, t, one.cluster, store.S3Location("here", bucket))
-	backup, err := velero.Backup(ctx, "shop", map[string]any{
-		"includedNamespaces": []any{"shop"}, "storageLocation": "here",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustComplete(ctx, t, &velero.VeleroClient, backup)
-
-	one.restore(ctx, velero, "copy", map[string]any{
-		"backupName": "shop", "namespaceMapping": map[string]any{"shop": "shop-copy"},
-	}, "shop-copy", pods[0])
-	mustMatch(t, "another-namespace", one.report(ctx, objects, "shop-copy"))
-	mustHaveCleanLog(ctx, t, velero, 0)
-	velero.Stop()
+	objects, pod := moveToNamespace(ctx, t, servers.ControlPlane(t), release.Server(), store.S3Location("here", bucket))
 
 	second, err := servers.StartControlPlane(ctx)
 	if err != nil {
@@ -61,7 +42,7 @@ func TestNamespaceMovesElsewhere(t *testing.T) {
 	}
 	two := newSite(ctx, t, second, secondHost)
 	two.create(ctx, "namespace.yaml", "NAMESPACE", "shop", "SUFFIX", "ccccc")
-	velero = startVelero(ctx, t, second, store.S3Location("there", bucket))
+	velero := startVelero(ctx, t, second, release.Server(), store.S3Location("there", bucket))
 	// Velero looks for backups when it starts, and every minute.
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
@@ -74,15 +55,60 @@ func TestNamespaceMovesElsewhere(t *testing.T) {
 	if err := velero.AwaitBackup(ctx, "shop", true); err != nil {
 		t.Fatal(err)
 	}
-	two.restore(ctx, velero, "elsewhere", map[string]any{"backupName": "shop"}, "shop", pods[0])
+	two.restore(ctx, velero, "elsewhere", map[string]any{"backupName": "shop"}, "shop", pod)
 	mustMatch(t, "another-cluster", two.report(ctx, objects, "shop"))
 	mustHaveCleanLog(ctx, t, velero, from)
 }
 
-func startVelero(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, location stack.Location) *stack.Velero {
+// TestOlderServers restores the namespace under another name with the servers of older
+// releases of Velero. It becomes what it becomes with the newest one.
+func TestOlderServers(t *testing.T) {
+	for _, older := range olderReleases {
+		t.Run(string(older), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+			defer cancel()
+			cluster, err := servers.StartControlPlane(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store := servers.MinIO(t)
+			moveToNamespace(ctx, t, cluster, older.Server(), store.S3Location("here", store.NewBucket(t)))
+		})
+	}
+}
+
+// moveToNamespace fills a cluster, backs up the namespace shop with a server of Velero
+// and restores it as shop-copy. It returns the objects of shop and its pod.
+func moveToNamespace(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, server tools.Program, location stack.Location) (objects []*unstructured.Unstructured, pod string) {
+	t.Helper()
+	one := newSite(ctx, t, cluster, firstHost)
+	one.create(ctx, "namespace.yaml", "NAMESPACE", "shop", "SUFFIX", "aaaaa")
+	objects = one.create(ctx, "shop.yaml", "HOST", firstHost)
+	one.create(ctx, "namespace.yaml", "NAMESPACE", "shop-copy", "SUFFIX", "bbbbb")
+	pod = one.podsOf(ctx, "shop", "app=web", 1)[0]
+
+	velero := startVelero(ctx, t, cluster, server, location)
+	defer velero.Stop()
+	backup, err := velero.Backup(ctx, "shop", map[string]any{
+		"includedNamespaces": []any{"shop"}, "storageLocation": location.Name,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustComplete(ctx, t, &velero.VeleroClient, backup)
+
+	one.restore(ctx, velero, "copy", map[string]any{
+		"backupName": "shop", "namespaceMapping": map[string]any{"shop": "shop-copy"},
+	}, "shop-copy", pod)
+	mustMatch(t, "another-namespace", one.report(ctx, objects, "shop-copy"))
+	mustHaveCleanLog(ctx, t, velero, 0)
+	return objects, pod
+}
+
+func startVelero(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, server tools.Program, location stack.Location) *stack.Velero {
 	t.Helper()
 	velero, err := servers.StartVelero(ctx, cluster, stack.VeleroOptions{
-		Server:    release.Server(),
+		Server:    server,
 		Plugins:   plugins(),
 		Locations: []stack.Location{location},
 	})

@@ -1,9 +1,9 @@
 package azurefake
 
 import (
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/oadp-plugins/oadp-plugins/test/fakes/fakecloud"
 )
 
 // ClearEnvironment takes everything that Azure's SDKs and our plugins read out of the
@@ -11,15 +11,5 @@ import (
 // IDENTITY_ENDPOINT.
 func ClearEnvironment(t testing.TB) {
 	t.Helper()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, prefix := range []string{"AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_"} {
-			if !strings.HasPrefix(name, prefix) {
-				continue
-			}
-			value := os.Getenv(name)
-			os.Unsetenv(name)
-			t.Cleanup(func() { os.Setenv(name, value) }) // t.Setenv forbids parallel tests
-		}
-	}
+	fakecloud.ClearEnvironment(t, "AZURE_", "OADP_AZURE_", "IDENTITY_", "MSI_")
 }
