@@ -43,6 +43,7 @@ func TestNamespaceMovesElsewhere(t *testing.T) {
 	two := newSite(ctx, t, second, secondHost)
 	two.create(ctx, "namespace.yaml", "NAMESPACE", "shop", "SUFFIX", "ccccc")
 	velero := startVelero(ctx, t, second, release.Server(), store.S3Location("there", bucket))
+	defer velero.Stop()
 	// Velero looks for backups when it starts, and every minute.
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
