@@ -90,6 +90,12 @@ func moveToNamespace(ctx context.Context, t *testing.T, cluster *stack.ControlPl
 
 	velero := startVelero(ctx, t, cluster, server, location)
 	defer velero.Stop()
+	// All servers of the package write to one log, and a new one first finds its location
+	// unavailable.
+	from, err := velero.LogEnd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	backup, err := velero.Backup(ctx, "shop", map[string]any{
 		"includedNamespaces": []any{"shop"}, "storageLocation": location.Name,
 	})
@@ -102,7 +108,7 @@ func moveToNamespace(ctx context.Context, t *testing.T, cluster *stack.ControlPl
 		"backupName": "shop", "namespaceMapping": map[string]any{"shop": "shop-copy"},
 	}, "shop-copy", pod)
 	mustMatch(t, "another-namespace", one.report(ctx, objects, "shop-copy"))
-	mustHaveCleanLog(ctx, t, velero, 0)
+	mustHaveCleanLog(ctx, t, velero, from)
 	return objects, pod
 }
 
