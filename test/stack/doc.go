@@ -1,7 +1,7 @@
 // Package stack starts the real servers that the tests run against: a
 // Kubernetes control plane, MinIO, registries of images and the Velero server,
 // all on the loopback interface of a network namespace of their own. On request
-// there is a node, on which pods run.
+// there is a node, on which pods run, and storage with snapshots.
 //
 // A test package declares its servers in TestMain and takes them in its tests.
 // They start with the first test that asks and are shared by the whole package;

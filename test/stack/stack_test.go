@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if kind := os.Getenv(helperEnv); kind != "" {
 		helper(kind)
 	}
-	servers.Main(m, append(tools.Node(), tools.MinIO, tools.ControlPlane, tools.Registry, tools.Azurite)...)
+	servers.Main(m, append(tools.Node(), tools.MinIO, tools.ControlPlane, tools.Storage, tools.Registry, tools.Azurite)...)
 }
 
 func TestNamespaceHasOnlyLoopback(t *testing.T) {

@@ -87,6 +87,16 @@ func definitions() []definition {
 			programs: []programDefinition{{name: AzuriteBlob}},
 		},
 		{
+			tool:     Storage,
+			dir:      pinnedIn("storage"),
+			estimate: "4 to 6 minutes",
+			programs: []programDefinition{
+				sidecar(SnapshotController, snapshotterModule),
+				sidecar(CSISnapshotter, snapshotterModule),
+				sidecar(CSIProvisioner, provisionerModule),
+			},
+		},
+		{
 			tool:     Velero,
 			dir:      pinnedIn("velero"),
 			estimate: "2 to 4 minutes",
@@ -160,6 +170,21 @@ func minioVersion(v version, _ string) []string {
 	return []string{
 		pkg + "ReleaseTag=RELEASE." + day + fmt.Sprintf("%02d-%02d-%02dZ", v[3], v[4], v[5]),
 		pkg + "Version=" + day + fmt.Sprintf("%02d:%02d:%02dZ", v[3], v[4], v[5]),
+	}
+}
+
+const (
+	snapshotterModule = "github.com/kubernetes-csi/external-snapshotter/v8"
+	provisionerModule = "github.com/kubernetes-csi/external-provisioner/v6"
+)
+
+// sidecar defines a program of the Kubernetes CSI project, which prints a line
+// such as "/bin/csi-snapshotter v8.6.0" when it is asked for its version.
+func sidecar(name Program, module string) programDefinition {
+	return programDefinition{
+		name: name, pkg: module + "/cmd/" + string(name), module: module,
+		pin: semver, asked: versionFlag, printed: sidecarLine,
+		stamp: func(_ version, text string) []string { return []string{"main.version=" + text} },
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package tools provides the programs of the test stack: etcd, kube-apiserver
-// and kube-controller-manager, MinIO and other S3 stores, Azurite, and Velero.
+// and kube-controller-manager, the controllers of CSI volumes and snapshots, MinIO
+// and other S3 stores, Azurite, and Velero.
 // Each is pinned by a module of its own in a folder beside this file and built
 // from source when no fitting binary is at hand.
 //
@@ -36,6 +37,9 @@ const (
 	Registry Tool = "registry"
 	// Azurite is a Blob storage service. It runs on Node.js.
 	Azurite Tool = "azurite"
+	// Storage is what stands between the API server and a CSI driver: the
+	// snapshot controller, and the sidecars that provision volumes and cut snapshots.
+	Storage Tool = "storage"
 	// Velero is the server and the command line.
 	Velero Tool = "velero"
 )
@@ -65,6 +69,9 @@ const (
 	RcloneServer          Program = "rclone"
 	RegistryServer        Program = "registry"
 	AzuriteBlob           Program = "azurite-blob"
+	SnapshotController    Program = "snapshot-controller"
+	CSISnapshotter        Program = "csi-snapshotter"
+	CSIProvisioner        Program = "csi-provisioner"
 	VeleroServer          Program = "velero"
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,14 @@ func TestInstalledBinaries(t *testing.T) {
 		if found == nil && !strings.Contains(said.String(), path) {
 			t.Errorf("%q is refused without a word: %q", c.output, &said)
 		}
+	}
+}
+
+// The version of a CSI sidecar is not taken from the path that it prints before.
+func TestVersionOfASidecar(t *testing.T) {
+	found, err := parseVersion(sidecarLine, "/opt/v7.0.0/csi-snapshotter v8.6.0\n")
+	if err != nil || !slices.Equal(found, version{8, 6, 0}) {
+		t.Errorf("version %v, %v", found, err)
 	}
 }
 

@@ -45,6 +45,8 @@ func (v version) fits(want version) bool {
 var (
 	semver  = regexp.MustCompile(`v?(\d+)\.(\d+)\.(\d+)`)
 	release = regexp.MustCompile(`RELEASE\.(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)Z`)
+	// Of the CSI sidecars, which print their own path before their version.
+	sidecarLine = regexp.MustCompile(` v(\d+)\.(\d+)\.(\d+)\s*$`)
 	// Of the registry, which prints its own path before its version.
 	distribution = regexp.MustCompile(`github\.com/\S*/distribution\S* v(\d+)\.(\d+)\.(\d+)`)
 	pseudo       = regexp.MustCompile(`-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-[0-9a-f]{12}$`)
