@@ -130,6 +130,17 @@ func (c *ControlPlane) apiReady(ctx context.Context) error {
 	return c.Kubernetes.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
+// RestartAPIServer kills the API server and starts it again with the same data.
+// Requests fail meanwhile, and watches end. No other method may be called until it
+// returns.
+func (c *ControlPlane) RestartAPIServer(ctx context.Context) (err error) {
+	c.apiserver.kill()
+	if c.apiserver, err = c.apiserver.again(); err != nil {
+		return err
+	}
+	return c.apiserver.await(ctx, c.apiReady)
+}
+
 // namespaceReady is a check that the controllers have filled a new namespace.
 func (c *ControlPlane) namespaceReady(ctx context.Context, namespace string) error {
 	_, accountErr := c.Kubernetes.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})

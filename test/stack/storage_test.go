@@ -124,6 +124,30 @@ func TestStorageFaultsThatEnd(t *testing.T) {
 	}
 }
 
+// A snapshot that is cut while the API server dies becomes ready, and is the only
+// one of its volume.
+func TestStorageOutlivesTheAPIServer(t *testing.T) {
+	s := sharedStorage(t)
+	namespace := s.cluster.NewNamespace(t)
+	s.claim(t, namespace, "data", "")
+	s.Driver.SetFaults(csidriver.Faults{SnapshotTakes: 3 * time.Second})
+	before := s.Driver.Snapshots()
+	s.createSnapshot(t, namespace, "cut", "data")
+	await(t, func() error {
+		if len(s.Driver.Snapshots()) == len(before) {
+			return errors.New("nothing is cut")
+		}
+		return nil
+	})
+	if err := s.cluster.RestartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.readyStatus(t, stack.VolumeSnapshots, namespace, "cut")
+	if after := s.Driver.Snapshots(); len(after) != len(before)+1 {
+		t.Errorf("the driver has %d snapshots, and had %d before", len(after), len(before))
+	}
+}
+
 // A snapshot of a driver that fails for ever has the driver's error and no handle.
 func TestStorageFailsForEver(t *testing.T) {
 	s := sharedStorage(t)
