@@ -9,6 +9,8 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/test/stack/tools"
 )
 
-var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{stack.BuiltPlugin("../..", "velero-plugin-for-aws")}}}
+var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{Plugins: []string{
+	stack.BuiltPlugin("../..", "velero-plugin-for-aws"), stack.BuiltPlugin("../..", "velero-plugin-for-microsoft-azure"),
+}}}
 
-func TestMain(m *testing.M) { servers.Main(m, tools.Core()...) }
+func TestMain(m *testing.M) { servers.Main(m, append(tools.Core(), tools.Azurite)...) }

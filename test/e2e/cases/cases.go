@@ -4,11 +4,12 @@ package cases
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/oadp-plugins/oadp-plugins/test/e2e/app"
@@ -20,40 +21,41 @@ const testTimeout = 3 * time.Minute
 
 // BackupAndRestore takes an application through its whole life: backed up,
 // looked at, lost, restored, and the backup deleted again.
-func BackupAndRestore(t *testing.T, servers *stack.Stack) {
+func BackupAndRestore(t *testing.T, servers *stack.Stack, store Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	store, cluster, velero := servers.MinIO(t), servers.ControlPlane(t), servers.Velero(t)
+	cluster, velero := servers.ControlPlane(t), servers.Velero(t)
 	from := logEnd(t, velero)
 	bucket := store.NewBucket(t)
-	location := newLocation(t, velero, store.S3Location("whole-life", bucket))
-	shop, before := newApplication(ctx, t, cluster, "whole-life")
+	name := "whole-life-" + store.Name()
+	location := newLocation(t, velero, store.Location(name, bucket))
+	shop, before := newApplication(ctx, t, cluster, name)
 	// Velero looks for new kinds every five minutes.
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
 
-	backup, err := velero.Backup(ctx, "whole-life", map[string]any{
+	backup, err := velero.Backup(ctx, name, map[string]any{
 		"includedNamespaces": []any{shop.Namespace}, "storageLocation": location,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustComplete(ctx, t, velero, backup)
-	if n := bucketObjects(ctx, t, store, bucket); n == 0 {
+	if n := objects(ctx, t, store, bucket); n == 0 {
 		t.Fatal("the bucket is empty after the backup")
 	}
 
 	// Both fetch what Velero stored through URLs that the plugin signed. Old
 	// releases do not take the certificate authority from the location.
-	description := mustRun(ctx, t, velero, "backup", "describe", "whole-life", "--details", "--cacert", store.CAFile)
-	for name := range before {
-		_, object, _ := strings.Cut(name, "/")
+	description := mustRun(ctx, t, velero, "backup", "describe", name, "--details", "--cacert", store.CAFile())
+	for object := range before {
+		_, object, _ := strings.Cut(object, "/")
 		if !strings.Contains(description, object) {
-			t.Errorf("the description does not list %s", name)
+			t.Errorf("the description does not list %s", object)
 		}
 	}
-	logs := mustRun(ctx, t, velero, "backup", "logs", "whole-life", "--cacert", store.CAFile)
+	logs := mustRun(ctx, t, velero, "backup", "logs", name, "--cacert", store.CAFile())
 	if !strings.Contains(logs, "Backed up a total of") {
 		t.Errorf("the backup's log has no last line:\n%.2000s", logs)
 	}
@@ -61,17 +63,17 @@ func BackupAndRestore(t *testing.T, servers *stack.Stack) {
 	if err := shop.Delete(ctx); err != nil {
 		t.Fatal(err)
 	}
-	restore, err := velero.Restore(ctx, "whole-life", map[string]any{"backupName": "whole-life"})
+	restore, err := velero.Restore(ctx, name, map[string]any{"backupName": name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustComplete(ctx, t, velero, restore)
 	mustBeIdentical(ctx, t, shop, before)
 
-	if err := velero.DeleteBackup(ctx, "whole-life"); err != nil {
+	if err := velero.DeleteBackup(ctx, name); err != nil {
 		t.Fatal(err)
 	}
-	if n := bucketObjects(ctx, t, store, bucket); n != 0 {
+	if n := objects(ctx, t, store, bucket); n != 0 {
 		t.Errorf("%d objects are left in the bucket after the backup's deletion", n)
 	}
 	mustHaveCleanLog(ctx, t, velero, from)
@@ -79,17 +81,18 @@ func BackupAndRestore(t *testing.T, servers *stack.Stack) {
 
 // BackupIsFoundInTheBucket forgets a backup and expects Velero to find it again
 // by listing the bucket.
-func BackupIsFoundInTheBucket(t *testing.T, servers *stack.Stack) {
+func BackupIsFoundInTheBucket(t *testing.T, servers *stack.Stack, store Store) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	store, cluster, velero := servers.MinIO(t), servers.ControlPlane(t), servers.Velero(t)
+	cluster, velero := servers.ControlPlane(t), servers.Velero(t)
 	from := logEnd(t, velero)
 	bucket := store.NewBucket(t)
-	first := store.S3Location("first", bucket)
+	name := "forgotten-" + store.Name()
+	first := store.Location("first-"+store.Name(), bucket)
 	first.Prefix = "clusters/one"
 	location := newLocation(t, velero, first)
 	namespace := cluster.NewNamespace(t)
-	backup, err := velero.Backup(ctx, "forgotten", map[string]any{
+	backup, err := velero.Backup(ctx, name, map[string]any{
 		"includedNamespaces": []any{namespace}, "storageLocation": location,
 	})
 	if err != nil {
@@ -99,20 +102,89 @@ func BackupIsFoundInTheBucket(t *testing.T, servers *stack.Stack) {
 
 	// The command deletes the backups in the cluster as well, not in the bucket.
 	mustRun(ctx, t, velero, "backup-location", "delete", location, "--confirm")
-	if err := velero.AwaitBackup(ctx, "forgotten", false); err != nil {
+	if err := velero.AwaitBackup(ctx, name, false); err != nil {
 		t.Fatal(err)
 	}
 	second := first
-	second.Name = "second"
+	second.Name = "second-" + store.Name()
 	newLocation(t, velero, second)
 	// Velero looks for new backups when it starts, and every minute.
 	if err := velero.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := velero.AwaitBackup(ctx, "forgotten", true); err != nil {
+	if err := velero.AwaitBackup(ctx, name, true); err != nil {
 		t.Fatal(err)
 	}
 	mustHaveCleanLog(ctx, t, velero, from)
+}
+
+// BackupWithoutTarball deletes a backup that has no tarball, as one that failed
+// before its upload. Since Velero 1.18.1 the server goes on with the deletion only
+// if the plugin's error says that the object is absent: the backup is kept as long
+// as the store refuses to tell.
+func BackupWithoutTarball(t *testing.T, servers *stack.Stack, store Store) {
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	cluster, velero := servers.ControlPlane(t), servers.Velero(t)
+	bucket := store.NewBucket(t)
+	name := "no-tarball-" + store.Name()
+	location := store.Location(name, bucket)
+	refusing := newRefusingProxy(t, store.Endpoint(), name+".tar.gz")
+	location.Config[store.AddressKey()] = refusing.address
+	newLocation(t, velero, location)
+	backup, err := velero.Backup(ctx, name, map[string]any{
+		"includedNamespaces": []any{cluster.NewNamespace(t)}, "storageLocation": location.Name,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustComplete(ctx, t, velero, backup)
+	store.Remove(ctx, t, bucket, "backups/"+name+"/"+name+".tar.gz")
+
+	refusing.on.Store(true)
+	if failures := failedDeletion(ctx, t, velero, name); !strings.Contains(failures, "tarball") {
+		t.Errorf("the deletion while the store refuses the tarball: %q", failures)
+	}
+	if err := velero.AwaitBackup(ctx, name, true); err != nil {
+		t.Error(err)
+	}
+	refusing.on.Store(false)
+	if err := velero.DeleteBackup(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	if n := objects(ctx, t, store, bucket); n != 0 {
+		t.Errorf("%d objects are left in the bucket after the backup's deletion", n)
+	}
+}
+
+// failedDeletion asks for the deletion of a backup and returns the errors with which
+// Velero gives it up.
+func failedDeletion(ctx context.Context, t *testing.T, velero *stack.Velero, backup string) string {
+	t.Helper()
+	requests := velero.Resource("deletebackuprequests")
+	request := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "velero.io/v1", "kind": "DeleteBackupRequest",
+		"metadata": map[string]any{"name": backup + "-refused"}, "spec": map[string]any{"backupName": backup},
+	}}
+	if _, err := requests.Create(ctx, request, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var failures []string
+	err := stack.Await(ctx, func() error {
+		found, err := requests.Get(ctx, request.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		failures, _, err = unstructured.NestedStringSlice(found.Object, "status", "errors")
+		if phase := stack.Phase(found); phase != "Processed" {
+			return fmt.Errorf("the request is %s", phase)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(failures, "; ")
 }
 
 func newApplication(ctx context.Context, t *testing.T, cluster *stack.ControlPlane, namespace string) (*app.App, app.Snapshot) {
@@ -138,7 +210,9 @@ func newApplication(ctx context.Context, t *testing.T, cluster *stack.ControlPla
 // bucket does, which Velero would report as a fault.
 func newLocation(t *testing.T, velero *stack.Velero, location stack.Location) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	// Velero may look at a location before it knows the location's secret, and looks
+	// again a minute later.
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	if err := velero.AddLocation(ctx, location); err != nil {
 		t.Fatal(err)
@@ -207,20 +281,4 @@ func mustHaveCleanLog(ctx context.Context, t *testing.T, velero *stack.Velero, f
 	for _, fault := range runs.Faults {
 		t.Error(fault)
 	}
-}
-
-func bucketObjects(ctx context.Context, t *testing.T, store *stack.MinIO, bucket string) int {
-	t.Helper()
-	client, err := store.Client(store.TLSEndpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for object := range client.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Recursive: true}) {
-		if object.Err != nil {
-			t.Fatal(object.Err)
-		}
-		n++
-	}
-	return n
 }

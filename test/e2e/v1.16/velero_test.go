@@ -21,7 +21,9 @@ var servers = stack.Stack{VeleroOptions: stack.VeleroOptions{
 
 func TestMain(m *testing.M) { servers.Main(m, tools.ControlPlane, tools.MinIO, release.Tool()) }
 
-func TestBackupAndRestore(t *testing.T) { cases.BackupAndRestore(t, &servers) }
+func TestBackupAndRestore(t *testing.T) {
+	cases.BackupAndRestore(t, &servers, cases.MinIO(t, &servers))
+}
 
 func TestMachines(t *testing.T) {
 	cluster := machines.New(t, &servers)
