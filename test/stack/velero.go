@@ -88,7 +88,7 @@ func (s *Stack) StartVelero(ctx context.Context, cluster *ControlPlane, options 
 		return nil, err
 	}
 	for _, location := range options.Locations {
-		if err := v.awaitLocation(ctx, location.Name); err != nil {
+		if err := v.awaitLocation(ctx, location); err != nil {
 			return nil, err
 		}
 	}

@@ -47,7 +47,17 @@ func (v *VeleroClient) AddLocation(ctx context.Context, location Location) error
 	if err := v.createLocation(ctx, location); err != nil {
 		return err
 	}
-	return v.awaitLocation(ctx, location.Name)
+	return v.awaitLocation(ctx, location)
+}
+
+func (v *VeleroClient) awaitLocation(ctx context.Context, location Location) error {
+	return v.await(ctx, func(ctx context.Context) error {
+		phase, message, err := v.lookAtLocation(ctx, location)
+		if err == nil && phase != "Available" {
+			err = fmt.Errorf("backup storage location %s is in phase %q: %s", location.Name, phase, message)
+		}
+		return err
+	})
 }
 
 // OfferLocation creates a backup storage location with its secret, as AddLocation
@@ -58,16 +68,11 @@ func (v *VeleroClient) OfferLocation(ctx context.Context, location Location) (ph
 		return "", "", err
 	}
 	err = v.await(ctx, func(ctx context.Context) error {
-		found, err := v.Resource("backupstoragelocations").Get(ctx, location.Name, metav1.GetOptions{})
-		if err != nil {
-			return err
+		phase, message, err = v.lookAtLocation(ctx, location)
+		if err == nil && phase == "" {
+			err = fmt.Errorf("Velero has not looked at backup storage location %s", location.Name)
 		}
-		phase = Phase(found)
-		message, _, _ = unstructured.NestedString(found.Object, "status", "message")
-		if phase == "" {
-			return fmt.Errorf("Velero has not looked at backup storage location %s", location.Name)
-		}
-		return nil
+		return err
 	})
 	return phase, message, err
 }
@@ -103,18 +108,25 @@ func (v *VeleroClient) createLocation(ctx context.Context, location Location) er
 	return err
 }
 
-func (v *VeleroClient) awaitLocation(ctx context.Context, name string) error {
-	return v.await(ctx, func(ctx context.Context) error {
-		found, err := v.Resource("backupstoragelocations").Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if phase := Phase(found); phase != "Available" {
-			message, _, _ := unstructured.NestedString(found.Object, "status", "message")
-			return fmt.Errorf("backup storage location %s is in phase %q: %s", name, phase, message)
-		}
-		return nil
-	})
+// lookAtLocation returns the phase of a location and the message that tells why. Velero
+// reads secrets from a cache. If it has looked at the location before the cache had
+// the location's secret, it would not look again for a minute: then the location is
+// made anew.
+func (v *VeleroClient) lookAtLocation(ctx context.Context, location Location) (phase, message string, err error) {
+	locations := v.Resource("backupstoragelocations")
+	found, err := locations.Get(ctx, location.Name, metav1.GetOptions{})
+	if err != nil {
+		return "", "", err
+	}
+	message, _, _ = unstructured.NestedString(found.Object, "status", "message")
+	if location.Credential == nil || !strings.Contains(message, fmt.Sprintf("Secret %q not found", credentialName(location.Name))) {
+		return Phase(found), message, nil
+	}
+	if err := locations.Delete(ctx, location.Name, metav1.DeleteOptions{}); err != nil {
+		return "", "", err
+	}
+	_, err = locations.Create(ctx, location.object(credentialName(location.Name)), metav1.CreateOptions{})
+	return "", message, err
 }
 
 // Resource is a client of one of Velero's resources in its namespace.

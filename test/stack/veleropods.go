@@ -52,7 +52,7 @@ func (n *Node) InstallVelero(ctx context.Context, options VeleroInPods) (*Velero
 	if _, err := v.CLI(ctx, args...); err != nil {
 		return nil, err
 	}
-	if err := v.awaitLocation(ctx, "default"); err != nil {
+	if err := v.awaitLocation(ctx, Location{Name: "default"}); err != nil {
 		return nil, err
 	}
 	return v, v.await(ctx, v.nodeAgentReady)

@@ -210,9 +210,7 @@ func newApplication(ctx context.Context, t *testing.T, cluster *stack.ControlPla
 // bucket does, which Velero would report as a fault.
 func newLocation(t *testing.T, velero *stack.Velero, location stack.Location) string {
 	t.Helper()
-	// Velero may look at a location before it knows the location's secret, and looks
-	// again a minute later.
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := velero.AddLocation(ctx, location); err != nil {
 		t.Fatal(err)
