@@ -14,6 +14,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // BundleVariable is the environment variable that names a file of authorities. The
@@ -107,7 +108,8 @@ func (c *Clients) Close() { c.transports.Close() }
 // requests of the process may wait for it.
 var tokenLimits = endpoint.Limits{Head: 15 * time.Second, Body: 15 * time.Second}
 
-// limitAnswers makes a client of the SDK fail an answer that exceeds tokenLimits.
+// limitAnswers makes a client of the SDK fail an answer that exceeds tokenLimits, and
+// one that redirects.
 func limitAnswers(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("LimitAnswer", func(
 		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
@@ -116,13 +118,26 @@ func limitAnswers(stack *middleware.Stack) error {
 			var err error
 			out, metadata, err = next.HandleDeserialize(ctx, in)
 			if response, ok := out.RawResponse.(*smithyhttp.Response); ok && err == nil {
-				return response.Response, nil
+				return response.Response, redirection(response.Response)
 			}
 			return nil, err
 		})
-		if errors.Is(err, endpoint.ErrStalled) {
+		var known *fault.Error
+		switch {
+		case errors.Is(err, endpoint.ErrStalled):
 			err = &smithyhttp.RequestSendError{Err: err} // which the SDK tries again
+		case errors.Is(err, endpoint.CodeRedirect) && errors.As(err, &known):
+			err = known // without the words for a request that failed on its way, which the SDK tries again
 		}
 		return out, metadata, err
 	}), middleware.After)
+}
+
+// redirection returns an error for an answer that redirects.
+func redirection(response *http.Response) error {
+	to, err := response.Location()
+	if response.StatusCode/100 != 3 || err != nil {
+		return nil
+	}
+	return endpoint.RefuseRedirect(&http.Request{URL: to, Response: response}, nil)
 }

@@ -148,6 +148,8 @@ func credentialsCode(err error) fault.Code {
 	operation := tokenOperation(err)
 	var api smithy.APIError
 	switch {
+	case errors.Is(err, endpoint.CodeRedirect):
+		return endpoint.CodeRedirect
 	case isBusy(err):
 		return endpoint.CodeBusy
 	case operation == "":

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -316,5 +317,66 @@ func TestAttempts(t *testing.T) {
 	}
 	if calls := w.Calls("Microsoft.Compute/disks/read"); len(calls) != 1 {
 		t.Errorf("%d requests", len(calls))
+	}
+}
+
+// No service that hands out tokens, and not the resource manager either, can send the
+// plugin on to another server, which would get a secret or a token.
+func TestRedirectionsAreRefused(t *testing.T) {
+	for name, credentials := range map[string]string{
+		"client secret":    "AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}\nAZURE_CLIENT_SECRET=s3cret\n",
+		"managed identity": "AZURE_CLIENT_ID={APP}\n",
+		"resource manager": "AZURE_TENANT_ID={TENANT}\nAZURE_CLIENT_ID={APP}\nAZURE_CLIENT_SECRET=s3cret\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var reached atomic.Int32
+			other := azurefake.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+			redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, other+r.URL.Path, http.StatusTemporaryRedirect)
+			})
+			service, ca := azurefake.ServeTLS(t, redirect)
+			transport, err := endpoint.NewTransport(endpoint.Trust{Unverified: []string{"127.0.0.1"}, CACert: string(ca)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(transport.CloseIdleConnections)
+			t.Setenv("IDENTITY_ENDPOINT", azurefake.Serve(t, redirect))
+			t.Setenv("IDENTITY_HEADER", "header")
+			t.Setenv("AZURE_CREDENTIALS_FILE", file(t, strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID).Replace(credentials)))
+			access := azureaccess.Access{Authority: service, DisableInstanceDiscovery: true}
+			if name == "resource manager" {
+				access.Authority, access.Manager, access.ManagerAudience = w.login, service, "https://management.azure.com"
+			}
+			id, err := access.Identity(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "resource manager" {
+				manager, err := id.Manager(transport.Client())
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = manager.Send(t.Context(), http.MethodGet, "/subscriptions/s?api-version=2025-01-02", nil, nil)
+				wantRedirect(t, err, other)
+			} else {
+				token, err := id.Token(transport.Client())
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = token.Retrieve(t.Context(), scope)
+				wantRedirect(t, err, other)
+			}
+			if n := reached.Load(); n > 0 {
+				t.Errorf("the other server got %d requests", n)
+			}
+		})
+	}
+}
+
+func wantRedirect(t *testing.T, err error, to string) {
+	t.Helper()
+	if !errors.Is(err, endpoint.CodeRedirect) || !strings.Contains(err.Error(), to) {
+		t.Errorf("no error of a redirection to %s: %v", to, err)
 	}
 }

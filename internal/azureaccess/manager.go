@@ -34,7 +34,7 @@ func (id Identity) Manager(client *http.Client) (*Manager, error) {
 		DisableRPRegistration: true,
 		ClientOptions: azcore.ClientOptions{
 			Cloud:           id.Cloud.with(id.access.Authority, id.access.Manager, id.access.ManagerAudience),
-			Transport:       client,
+			Transport:       withoutRedirects(client),
 			Retry:           policy.RetryOptions{MaxRetries: -1},
 			PerCallPolicies: []policy.Policy{NewAttempts(managerAttempts)},
 		},

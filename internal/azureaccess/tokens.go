@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
+	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	"github.com/oadp-plugins/oadp-plugins/sdk/credfile"
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
@@ -73,7 +74,7 @@ func (id Identity) token(client *http.Client) (*Token, error) {
 	e := id.entries
 	options := azcore.ClientOptions{
 		Cloud:     id.Cloud.with(id.access.Authority, id.access.Manager, id.access.ManagerAudience),
-		Transport: client,
+		Transport: withoutRedirects(client),
 		// The service answers at once or not at all; somebody waits for the error.
 		Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
 	}
@@ -151,6 +152,24 @@ func (id Identity) token(client *http.Client) (*Token, error) {
 	return t, err
 }
 
+// withoutRedirects returns a client that fails an answer which redirects: the server
+// that it names would receive secrets, or the tokens of requests.
+func withoutRedirects(client *http.Client) *http.Client {
+	c := *client
+	c.CheckRedirect = func(to *http.Request, via []*http.Request) error {
+		err := endpoint.RefuseRedirect(to, via)
+		if redirect, ok := to.Context().Value(redirectKey{}).(*error); ok {
+			*redirect = err
+		}
+		return nonRetriable{err}
+	}
+	return &c
+}
+
+// redirectKey is the key of a context's *error, which is set to that of a redirection.
+// The SDK returns errors that do not wrap it.
+type redirectKey struct{}
+
 // complete reports what an application lacks.
 func (id Identity) complete() error {
 	for _, name := range []string{tenantID, clientID} {
@@ -200,8 +219,13 @@ type explained struct {
 func (c explained) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	limited, cancel := context.WithTimeout(ctx, credentialTime)
 	defer cancel()
-	token, err := c.TokenCredential.GetToken(limited, options)
-	if err != nil && ctx.Err() == nil {
+	var redirect error
+	token, err := c.TokenCredential.GetToken(context.WithValue(limited, redirectKey{}, &redirect), options)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case redirect != nil:
+		err = nonRetriable{fmt.Errorf("error signing in with the %s: %w", c.token, redirect)}
+	default:
 		err = signInFault(c.token, err)
 	}
 	return token, err

@@ -14,8 +14,11 @@ import (
 )
 
 // IsPermanent reports an error on the way to a server that another attempt cannot
-// mend: a certificate, or no TLS at all.
+// mend: a certificate, no TLS at all, or a redirection.
 func IsPermanent(err error) bool {
+	if errors.Is(err, CodeRedirect) {
+		return true
+	}
 	switch Code(err).ID {
 	case CodeUntrusted.ID, CodeExpired.ID, CodeCertificate.ID, CodeNotTLS.ID:
 		return true

@@ -73,12 +73,17 @@ var (
 		Meaning: "The server failed or asked to slow down, also after several attempts.",
 		Fix:     "look at the load and the log of the server, and try again later",
 	}
+	CodeRedirect = fault.Code{
+		ID:      "ENDPOINT_REDIRECTED",
+		Meaning: "A service that hands out credentials redirects to another server. The redirection is not followed, as the other server would receive the credentials of the request.",
+		Fix:     "give the address that the service itself has, and look at what is between Velero's pod and the service",
+	}
 )
 
 // Codes lists the codes of this package.
 var Codes = []fault.Code{
 	CodeCABundle, CodeUnresolvable, CodeRefused, CodeUnreachable, CodeProxy, CodeUntrusted, CodeExpired, CodeCertificate,
-	CodeNotTLS, CodeClock, CodeBusy,
+	CodeNotTLS, CodeClock, CodeBusy, CodeRedirect,
 }
 
 // Settings are the names of a service's configuration, which the fixes of its

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
 // Time limits of a connection. There is none for a whole request: a part of
@@ -165,11 +167,30 @@ func (t *Transport) Client() *http.Client {
 // none besides the system's.
 func (t *Transport) OneAuthority() []byte { return t.authority }
 
+// RefuseRedirect returns an error that names both servers of a redirection. It has
+// the form of http.Client.CheckRedirect.
+func RefuseRedirect(to *http.Request, _ []*http.Request) error {
+	from := "the service"
+	if to.Response != nil && to.Response.Request != nil {
+		from = Origin(to.Response.Request.URL.String())
+	}
+	return &fault.Error{Code: CodeRedirect, What: from + " redirects to " + Origin(to.URL.String())}
+}
+
 // Verifying configures a transport of somebody else's as those of t are that
-// verify every certificate. Its connections end with those of t.
+// verify every certificate, and lets it refuse redirections. Its connections end
+// with those of t.
 func (t *Transport) Verifying(tr *http.Transport) {
 	own := t.verifying
-	tr.Proxy, tr.DialContext, tr.DialTLSContext = own.Proxy, own.DialContext, own.DialTLSContext
+	// The client of the AWS SDK follows redirections with the whole request. It takes
+	// no function to forbid that, but asks for the proxy of each request.
+	tr.Proxy = func(r *http.Request) (*url.URL, error) {
+		if r.Response != nil {
+			return nil, RefuseRedirect(r, nil)
+		}
+		return own.Proxy(r)
+	}
+	tr.DialContext, tr.DialTLSContext = own.DialContext, own.DialTLSContext
 	tr.TLSClientConfig = own.TLSClientConfig.Clone()
 	tr.TLSHandshakeTimeout, tr.ResponseHeaderTimeout, tr.IdleConnTimeout = own.TLSHandshakeTimeout, own.ResponseHeaderTimeout, own.IdleConnTimeout
 	tr.MaxIdleConns, tr.MaxIdleConnsPerHost = own.MaxIdleConns, own.MaxIdleConnsPerHost
