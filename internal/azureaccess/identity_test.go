@@ -331,17 +331,17 @@ func TestRedirectionsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			var reached atomic.Int32
-			other := azurefake.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+			other := fakecloud.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 			redirect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, other+r.URL.Path, http.StatusTemporaryRedirect)
 			})
-			service, ca := azurefake.ServeTLS(t, redirect)
+			service, ca := fakecloud.ServeTLS(t, redirect)
 			transport, err := endpoint.NewTransport(endpoint.Trust{Unverified: []string{"127.0.0.1"}, CACert: string(ca)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(transport.CloseIdleConnections)
-			t.Setenv("IDENTITY_ENDPOINT", azurefake.Serve(t, redirect))
+			t.Setenv("IDENTITY_ENDPOINT", fakecloud.Serve(t, redirect))
 			t.Setenv("IDENTITY_HEADER", "header")
 			t.Setenv("AZURE_CREDENTIALS_FILE", file(t, strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID).Replace(credentials)))
 			access := azureaccess.Access{Authority: service, DisableInstanceDiscovery: true}
