@@ -343,7 +343,7 @@ func TestRedirectionsAreRefused(t *testing.T) {
 			t.Cleanup(transport.CloseIdleConnections)
 			t.Setenv("IDENTITY_ENDPOINT", fakecloud.Serve(t, redirect))
 			t.Setenv("IDENTITY_HEADER", "header")
-			t.Setenv("AZURE_CREDENTIALS_FILE", file(t, strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID).Replace(credentials)))
+			t.Setenv("AZURE_CREDENTIALS_FILE", testfile.Write(t, strings.NewReplacer("{TENANT}", w.Tenant, "{APP}", w.app.ClientID).Replace(credentials)))
 			access := azureaccess.Access{Authority: service, DisableInstanceDiscovery: true}
 			if name == "resource manager" {
 				access.Authority, access.Manager, access.ManagerAudience = w.login, service, "https://management.azure.com"
