@@ -39,6 +39,10 @@ func HarmlessErrors() []Harmless {
 		Message: "restore not found",
 		Why:     "a restore that was deleted with its backup while it was in a controller's queue",
 	}, {
+		Message: "Error getting a backup store",
+		Detail:  `unable to get key for secret: Secret "` + credentialName(""),
+		Why:     "the cache of secrets did not have the location's yet; see lookAtLocation",
+	}, {
 		Message: "No BackupStorageLocations found",
 		Why:     "the last location was deleted",
 	}}
