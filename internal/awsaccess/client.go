@@ -59,8 +59,8 @@ type Client struct {
 	// certificate. The SDK takes no client but its own when the environment names
 	// authorities.
 	tokens *awshttp.BuildableClient
-	// oneAuthority is a certificate that the transport trusts, in PEM; nil if it
-	// trusts none besides the system's.
+	// oneAuthority is one of the certificates that the transport trusts besides the
+	// system's, in PEM; nil without any.
 	oneAuthority []byte
 }
 

@@ -5,17 +5,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
+	"github.com/oadp-plugins/oadp-plugins/test/support/testfile"
 )
 
 // Every service that hands out credentials, and EC2, is given up when its answer
@@ -57,31 +57,12 @@ func TestStalledServices(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 			t.Setenv(c.env, server.URL)
-			dir := t.TempDir()
-			token, file := filepath.Join(dir, "token"), filepath.Join(dir, "credentials")
-			t.Setenv(credpolicy.TokenFilesVariable, token)
-			access := Access{}
-			if c.file != "" {
-				access.CredentialsFile = file
-			}
-			for path, content := range map[string]string{token: "t", file: strings.ReplaceAll(c.file, "TOKEN", token)} {
-				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
 			transport, err := endpoint.NewTransport(endpoint.Trust{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			transport.BodyTime = 100 * time.Millisecond
-			id, err := access.Identity(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg, err := id.Config(t.Context(), NewClient(transport), "")
-			if err != nil {
-				t.Fatal(err)
-			}
+			cfg := configOf(t, transport, c.file)
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -95,4 +76,26 @@ func TestStalledServices(t *testing.T) {
 			}
 		})
 	}
+}
+
+// configOf returns the configuration of a location whose credentials file has that
+// content, or of one without such a file. TOKEN in it stands for the path of a file
+// with a token.
+func configOf(t *testing.T, transport *endpoint.Transport, file string) aws.Config {
+	t.Helper()
+	var access Access
+	if file != "" {
+		token := testfile.Write(t, "t")
+		t.Setenv(credpolicy.TokenFilesVariable, token)
+		access.CredentialsFile = testfile.Write(t, strings.ReplaceAll(file, "TOKEN", token))
+	}
+	id, err := access.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := id.Config(t.Context(), NewClient(transport), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,9 +41,9 @@ func (id Identity) Config(ctx context.Context, client *Client, region string) (a
 		// Naming the profile makes the SDK ignore what the environment holds.
 		options = append(options, awsconfig.WithSharedConfigProfile(id.profile))
 	}
-	if one := client.oneAuthority; one != nil {
-		// Otherwise the SDK parses the whole file of AWS_CA_BUNDLE for a client that
-		// has these certificates already. It wants one at least.
+	if one := client.oneAuthority; one != nil && os.Getenv(BundleVariable) != "" {
+		// Without this option the SDK parses the whole file of the variable, for a client
+		// that trusts these certificates already. It refuses a bundle without any.
 		options = append(options, awsconfig.WithCustomCABundle(bytes.NewReader(one)))
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)

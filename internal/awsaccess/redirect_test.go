@@ -4,13 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
-	"github.com/oadp-plugins/oadp-plugins/internal/credpolicy"
 	"github.com/oadp-plugins/oadp-plugins/internal/endpoint"
 	awsfake "github.com/oadp-plugins/oadp-plugins/test/fakes/aws"
 )
@@ -36,30 +33,11 @@ func TestRedirectionsAreRefused(t *testing.T) {
 				t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
 				t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 				t.Setenv(c.variable, service.URL)
-				dir := t.TempDir()
-				token, file := filepath.Join(dir, "token"), filepath.Join(dir, "credentials")
-				t.Setenv(credpolicy.TokenFilesVariable, token)
-				access := Access{}
-				if c.file != "" {
-					access.CredentialsFile = file
-				}
-				for path, content := range map[string]string{token: "t", file: strings.ReplaceAll(c.file, "TOKEN", token)} {
-					if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
 				transport, err := endpoint.NewTransport(endpoint.Trust{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				id, err := access.Identity(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				cfg, err := id.Config(t.Context(), NewClient(transport), "")
-				if err != nil {
-					t.Fatal(err)
-				}
+				cfg := configOf(t, transport, c.file)
 				_, err = cfg.Credentials.Retrieve(t.Context())
 				if n := reached.Load(); n > 0 {
 					t.Errorf("the other server got %d requests", n)

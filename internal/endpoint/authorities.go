@@ -11,8 +11,9 @@ import (
 )
 
 // authorities are the certificates of a location and the system's. They are parsed
-// when a connection needs them: those of the system are many, and most processes live
-// for a second and talk to a store of the location's own authority, or over http://.
+// when a connection needs them, not before: the system has more than a hundred. Most
+// processes of a plugin live for a second, and connect over http:// or to a server whose
+// certificate the location's own authorities have signed; they need none of the system's.
 type authorities struct {
 	own    func() *x509.CertPool
 	hasOwn bool

@@ -61,9 +61,12 @@ func firstCertificate(data []byte) []byte {
 		if block == nil {
 			return nil
 		}
-		if _, err := x509.ParseCertificate(block.Bytes); block.Type == "CERTIFICATE" && err == nil {
+		data = rest
+		if block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+			continue // as x509.CertPool does
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err == nil {
 			return pem.EncodeToMemory(block)
 		}
-		data = rest
 	}
 }
