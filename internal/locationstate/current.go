@@ -94,7 +94,7 @@ func (c *Current[T]) Exclusively(do func()) {
 }
 
 // Need returns the state. Before the first Init that succeeded it returns an error
-// with the code, which says who was called, "the store" for example.
+// with the code notReady. who begins the error's text, such as "the store".
 func (c *Current[T]) Need(who string, notReady fault.Code) (*T, error) {
 	if value := c.Load(); value != nil {
 		return value, nil

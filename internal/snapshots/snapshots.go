@@ -29,8 +29,9 @@ type Cloud interface {
 	SetVolumeID(pv *unstructured.Unstructured, volumeID string) error
 }
 
-// Delegate hands calls of Velero to the Cloud that the last Init made. A snapshotter
-// embeds it and adds Init, which updates Current, and VolumeID.
+// Delegate is the part of an [sdk.VolumeSnapshotter] that passes Velero's calls on to
+// the [Cloud] of the last Init that succeeded. A snapshotter embeds it and adds two
+// methods: Init, which stores the Cloud in Current, and VolumeID, which needs none.
 type Delegate[T any, C interface {
 	*T
 	Cloud

@@ -136,13 +136,13 @@ type restoreOperation interface {
 	CancelRestore(context.Context, sdk.RestoreOperation) (sdk.CancelResult, error)
 }
 
-type operatingAction struct {
+type operatingRestoreAction struct {
 	restoreAction
 	restoreOperation
 }
 
-func operating(name string, o restoreOperation, resources ...string) action {
-	return action{name, operatingAction{restoreAction{resources, o.begin}, o}}
+func operatingRestore(name string, o restoreOperation, resources ...string) action {
+	return action{name, operatingRestoreAction{restoreAction{resources, o.begin}, o}}
 }
 
 func about(item *unstructured.Unstructured, err error) error {

@@ -38,8 +38,7 @@ func (s subject) is(account serviceAccount) bool {
 	return false
 }
 
-// granted returns the constraints that roles let an account use by
-// their names. Roles with every constraint, those of administrators, say
+// granted returns the constraints that roles let an account use, by their names. Roles with every constraint, those of administrators, say
 // nothing about what the account's pods need.
 func (c *constraints) granted(ctx context.Context, t *velero.Task, account serviceAccount) (map[string]bool, error) {
 	ofCluster, err := c.grantsIn(ctx, t, "", api.ClusterRoles, api.ClusterRoleBindings)

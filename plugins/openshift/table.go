@@ -86,7 +86,7 @@ func (a *actions) table() []action {
 		backup("25-configmap-backup-plugin", a.backupConfigMap, "configmaps"),
 		restores("25-configmap-restore-plugin", a.restoreConfigMap, "configmaps"),
 		restores("26-nonadmin-restore-plugin", a.restoreNonAdmin, nonAdmin...),
-		operating("27-image-trigger-restore-plugin", imageTriggers{a},
+		operatingRestore("27-image-trigger-restore-plugin", imageTriggers{a},
 			"deployments.apps", "statefulsets.apps", "daemonsets.apps", "cronjobs", "jobs"),
 		deletes("28-is-delete-plugin", a.deleteImageStream, "imagestreams"),
 	}

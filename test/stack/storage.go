@@ -66,7 +66,7 @@ type Storage struct {
 
 // StartStorage starts a CSI driver, its sidecars and the snapshot controller, and
 // makes classes of volumes, snapshots and group snapshots. A cluster can have it
-// once. Wanted are the tools ControlPlane and Storage.
+// once. It needs the tools ControlPlane and Storage.
 func (s *Stack) StartStorage(ctx context.Context, cluster *ControlPlane, options StorageOptions) (*Storage, error) {
 	dir := filepath.Join(cluster.dir, "storage")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -125,8 +125,8 @@ func (st *Storage) startControllers(s *Stack, socket string, options StorageOpti
 	return nil
 }
 
-// Attach adds what the controllers log during a test to the test's output, should
-// the test fail.
+// Attach adds what the controllers log during a test to the test's output if the
+// test fails.
 func (st *Storage) Attach(t testing.TB) {
 	for _, server := range st.servers {
 		server.attach(t)

@@ -109,9 +109,9 @@ func (v *VeleroClient) createLocation(ctx context.Context, location Location) er
 }
 
 // lookAtLocation returns the phase of a location and the message that tells why. Velero
-// reads secrets from a cache. If it has looked at the location before the cache had
-// the location's secret, it would not look again for a minute: then the location is
-// made anew.
+// reads secrets from a cache, which may not have the location's secret yet. Velero then
+// finds the location unavailable and validates it again only a minute later. To save
+// that minute, lookAtLocation deletes the location and creates it again.
 func (v *VeleroClient) lookAtLocation(ctx context.Context, location Location) (phase, message string, err error) {
 	locations := v.Resource("backupstoragelocations")
 	found, err := locations.Get(ctx, location.Name, metav1.GetOptions{})

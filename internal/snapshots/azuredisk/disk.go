@@ -12,7 +12,7 @@ import (
 	"github.com/oadp-plugins/oadp-plugins/sdk/fault"
 )
 
-// volumeInfo returns a disk's type, and its IOPS where the type has some of its own.
+// VolumeInfo returns a disk's type, and its IOPS where the type has some of its own.
 func (c *compute) VolumeInfo(ctx context.Context, name string) (sdk.VolumeInfoResult, error) {
 	what := "error getting disk " + name
 	at, err := c.diskPlace(name)
@@ -35,7 +35,7 @@ func (c *compute) VolumeInfo(ctx context.Context, name string) (sdk.VolumeInfoRe
 	return result, nil
 }
 
-// createDisk makes a disk of a snapshot and returns its name.
+// CreateVolume makes a disk of a snapshot and returns its name.
 func (c *compute) CreateVolume(ctx context.Context, in sdk.CreateVolumeInput) (string, error) {
 	what := "error creating a disk of snapshot " + in.SnapshotID
 	from, err := parseSnapshotID(in.SnapshotID)

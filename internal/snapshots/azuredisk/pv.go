@@ -54,7 +54,7 @@ func (v *volumes) nameIn(handle string) string {
 	return ""
 }
 
-// setVolumeID makes a PersistentVolume use another disk.
+// SetVolumeID makes a PersistentVolume use another disk.
 func (c *compute) SetVolumeID(pv *unstructured.Unstructured, name string) error {
 	at, err := c.disksPlace()
 	if err != nil {

@@ -23,7 +23,7 @@ func snapshotName(disk string) string {
 	return disk[:min(len(disk), maxName-len(id))] + id
 }
 
-// createSnapshot makes a snapshot of a disk and returns its id.
+// CreateSnapshot makes a snapshot of a disk and returns its id.
 func (c *compute) CreateSnapshot(ctx context.Context, name string, velero map[string]string) (string, error) {
 	what := "error creating a snapshot of disk " + name
 	at, err := c.diskPlace(name)
@@ -93,7 +93,7 @@ func (c *compute) encryption(source *encryption) *encryption {
 	return source
 }
 
-// deleteSnapshot removes a snapshot. An absent one is success.
+// DeleteSnapshot removes a snapshot. An absent one is success.
 func (c *compute) DeleteSnapshot(ctx context.Context, id string) error {
 	what := "error deleting snapshot " + id
 	if _, err := parseSnapshotID(id); err != nil {

@@ -54,7 +54,7 @@ func idIn(s string) string {
 	return ""
 }
 
-// setVolumeID makes a PersistentVolume use another volume, in the zone that the
+// SetVolumeID makes a PersistentVolume use another volume, in the zone that the
 // one of the backup is mapped to.
 func (s *settings) SetVolumeID(pv *unstructured.Unstructured, id string) error {
 	if source := object(pv, "spec", "csi"); source != nil {

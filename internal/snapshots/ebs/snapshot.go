@@ -23,7 +23,7 @@ const (
 	clockMargin = 5 * time.Minute
 )
 
-// createSnapshot begins a snapshot of a volume and returns its id.
+// CreateSnapshot begins a snapshot of a volume and returns its id.
 func (e *ebs) CreateSnapshot(ctx context.Context, volumeID string, velero map[string]string) (string, error) {
 	what := "error creating a snapshot of volume " + volumeID
 	volume, err := e.volume(ctx, volumeID)
@@ -110,7 +110,7 @@ func contains(tags, some map[string]string) bool {
 	return true
 }
 
-// deleteSnapshot removes a snapshot. An absent one is success.
+// DeleteSnapshot removes a snapshot. An absent one is success.
 func (e *ebs) DeleteSnapshot(ctx context.Context, id string) error {
 	_, err := e.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
 	if answered(err, "InvalidSnapshot.NotFound") {

@@ -28,7 +28,7 @@ func (e *ebs) volume(ctx context.Context, id string) (types.Volume, error) {
 	return out.Volumes[0], nil
 }
 
-// volumeInfo returns a volume's type, and its IOPS where the type has some of its
+// VolumeInfo returns a volume's type, and its IOPS where the type has some of its
 // own.
 func (e *ebs) VolumeInfo(ctx context.Context, id string) (sdk.VolumeInfoResult, error) {
 	v, err := e.volume(ctx, id)

@@ -1,5 +1,6 @@
 // Package codes has the codes of the errors of the kubevirt plugin. It is a package of its
-// own so that the page of error codes can import it, which it cannot do with a program.
+// own so that internal/docgen can import it for docs/errors.md: no package can import
+// the plugin itself, which is a program.
 package codes
 
 import "github.com/oadp-plugins/oadp-plugins/sdk/fault"

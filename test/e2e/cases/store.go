@@ -24,7 +24,8 @@ type Store interface {
 	Name() string
 	// Endpoint is the address of the server over plain HTTP.
 	Endpoint() string
-	// AddressKey is the key of a location's config with the address.
+	// AddressKey is the key in the config of a location that holds the server's
+	// address, such as "s3Url".
 	AddressKey() string
 	NewBucket(t testing.TB) string
 	// Location is a location at the address over TLS.
@@ -147,8 +148,8 @@ func (s azureStore) Remove(ctx context.Context, t testing.TB, bucket, key string
 	}
 }
 
-// refusingProxy forwards to a store. While it is on it refuses to deliver the
-// object whose key has an end.
+// refusingProxy forwards requests to a store. While it is on it answers 403 to each
+// GET of an object whose key ends in a text, such as "nightly.tar.gz".
 type refusingProxy struct {
 	address string
 	on      atomic.Bool

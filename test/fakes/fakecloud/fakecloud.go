@@ -32,8 +32,8 @@ type Call[C any] interface {
 // safe for concurrent use. Its methods may be called while a lock of the fake is
 // held.
 //
-// Time is that of the machine and what a test adds with Advance, so that nobody
-// waits for a snapshot to complete or a token to end.
+// The time of the fake is that of the machine plus what the test adds with Advance. So
+// a test need not wait until a snapshot is complete or a token has expired.
 type Base[C Call[C]] struct {
 	// Inject makes a fault happen to calls.
 	inject.Faults[C]

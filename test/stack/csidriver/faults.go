@@ -13,8 +13,8 @@ import (
 // Always is a number of failures without end.
 const Always = -1
 
-// Faults says how the driver breaks. Its zero value is a driver that works. Cuts
-// are made at the start of a call, also of one that takes long.
+// Faults says how the driver breaks. Its zero value is a driver that works. A call that
+// cuts a snapshot copies the data at once, however long it then takes to return.
 type Faults struct {
 	// SnapshotTakes is how long a call that cuts a snapshot takes to return.
 	SnapshotTakes time.Duration
